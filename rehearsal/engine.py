@@ -4,6 +4,7 @@ Owns the folder with Pulumi's home, backend, passphrase and the copy of the stac
 to, so that neither the checkout nor `~/.pulumi` is touched. Does not own the program or the plugins' launchers.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ from typing import Any
 from rehearsal.errors import RehearsalError
 
 Line = Callable[[str], None]
+PROJECT = "slm"
 
 
 class Engine:
@@ -50,13 +52,19 @@ class Engine:
         """Make the stack with its configuration, or bring an existing one up to date with the checkout's stack file."""
         self._make_folders()
         if not self._exists():
-            self.stack_file.unlink(missing_ok=True)
-            self._copy_stack_file(salt="")
-            self._run("stack", "init", self._stack, "--secrets-provider", "passphrase", "--no-select")
-        self._copy_stack_file(salt=self._salt())
+            self._init()
+        source = (self._checkout / "stacks" / f"Pulumi.{self._stack}.yaml").read_text()
+        made_from = f"# made from {hashlib.sha256(f'{source}{sorted(config_secrets.items())}'.encode()).hexdigest()}\n"
+        if self.stack_file.exists() and self.stack_file.read_text().startswith(made_from):
+            return
+        unfinished = self.stack_file.with_suffix(".new.yaml")
+        unfinished.write_text(f"{self._salt()}\n{source}")
         for key, value in config_secrets.items():
             # Through standard input: arguments are readable by every user of the machine.
-            self._run("config", "set", "--secret", key, *self._configured, stdin=value)
+            flags = ("-s", self._stack, "--config-file", str(unfinished))
+            self._run("config", "set", "--secret", key, *flags, stdin=value)
+        unfinished.write_text(made_from + unfinished.read_text())
+        unfinished.replace(self.stack_file)
 
     def up(self, line: Line, log: Path) -> None:
         """Bring the stack to what the program says.
@@ -97,37 +105,41 @@ class Engine:
             passphrase.write_text(secrets.token_urlsafe(32))
 
     def _exists(self) -> bool:
-        found = (self._folder / "backend").glob(f".pulumi/stacks/slm/{self._stack}.json*")
+        found = (self._folder / "backend").glob(f".pulumi/stacks/{PROJECT}/{self._stack}.json*")
         return any(file.suffix != ".bak" for file in found)
 
+    def _init(self) -> None:
+        """Make the stack from an empty project of the same name: `stack init` writes the secrets' salt into the project
+        that it is run in, and the checkout is not ours to write to."""
+        project = self._folder / "project"
+        project.mkdir(exist_ok=True)
+        (project / "Pulumi.yaml").write_text(f"name: {PROJECT}\nruntime: python\n")
+        self._salted_file.unlink(missing_ok=True)
+        self._run("stack", "init", self._stack, "--secrets-provider", "passphrase", "--no-select", cwd=project)
+
+    @property
+    def _salted_file(self) -> Path:
+        return self._folder / "project" / f"Pulumi.{self._stack}.yaml"
+
     def _salt(self) -> str:
-        """The stack's own salt, which ties its secrets to the passphrase: from its state, where `stack init` put it."""
-        text = self.stack_file.read_text() if self.stack_file.exists() else ""
-        for line in text.splitlines():
-            if line.startswith("encryptionsalt:"):
-                return line
-        deployment = json.loads(self._run("stack", "export", "-s", self._stack))["deployment"]
-        return f"encryptionsalt: {deployment['secrets_providers']['state']['salt']}"
+        """The line that ties the stack's secrets to its passphrase."""
+        lines = self._salted_file.read_text().splitlines()
+        return next(line for line in lines if line.startswith("encryptionsalt:"))
 
-    def _copy_stack_file(self, salt: str) -> None:
-        source = self._checkout / "stacks" / f"Pulumi.{self._stack}.yaml"
-        self.stack_file.write_text(f"{salt}\n{source.read_text()}".lstrip())
-
-    def _run(self, *arguments: str, stdin: str | None = None) -> str:
+    def _run(self, *arguments: str, stdin: str | None = None, cwd: Path | None = None) -> str:
         """A short command's standard output."""
         done = subprocess.run(
             [self._pulumi, *arguments, "--non-interactive", "--color", "never"],
-            cwd=self._checkout,
+            cwd=cwd or self._checkout,
             env={**os.environ, **self.variables},
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
+            input=stdin or "",
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
             raise RehearsalError(
-                f"`pulumi {' '.join(arguments[:2])}` failed: {_first_error(done.stderr.splitlines())}",
+                f"`pulumi {' '.join(arguments[:2])}` failed: {first_error(done.stderr.splitlines())}",
                 "Run `./scripts/rehearse down` and try again",
             )
         return done.stdout
@@ -160,12 +172,12 @@ class Engine:
                 raise
         if process.returncode:
             raise RehearsalError(
-                f"`pulumi {arguments[0]}` failed: {_first_error(seen)}",
+                f"`pulumi {arguments[0]}` failed: {first_error(seen)}",
                 f"The whole output is in {log}; mend the cause and run the same command again",
             )
 
 
-def _first_error(lines: Sequence[str]) -> str:
+def first_error(lines: Sequence[str]) -> str:
     """The first message that says what went wrong; the last line where none is marked as an error."""
     messages = [text.strip() for text in lines if text.strip()]
     for message in messages:

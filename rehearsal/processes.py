@@ -60,6 +60,7 @@ class Processes:
             raise RehearsalError(
                 f"Cannot start {name}: {error}", "Run the command again; it installs what is missing"
             ) from error
+        process.returncode = 0  # It outlives this object, and this command, by design: nobody waits for it here.
         started = _started(process.pid)
         if started is not None:
             self._file(name).write_text(json.dumps(asdict(_Identity(process.pid, started))))

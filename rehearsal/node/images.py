@@ -13,8 +13,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -111,7 +112,7 @@ class ImageStore:
         return local
 
     @contextmanager
-    def _context(self, recipe: Recipe) -> Iterator[Path]:
+    def _context(self, recipe: Recipe) -> Generator[Path]:
         if "" in recipe.files:
             yield recipe.files[""]
             return
@@ -151,7 +152,7 @@ class ImageStore:
         run_isolated(["buildah", *arguments], purpose, log=self._folder / f"{arguments[0]}.log", env=variables)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -167,7 +168,7 @@ def fingerprint_in(registry: str, repository: str, tag: str) -> str | None:
     with httpx.Client(base_url=f"http://{registry}/v2/{repository}", timeout=10, trust_env=False) as client:
         try:
             manifest = client.get(f"/manifests/{tag}", headers={"Accept": _MANIFEST})
-            if manifest.status_code == httpx.codes.NOT_FOUND:
+            if manifest.status_code == HTTPStatus.NOT_FOUND:
                 return None
             manifest.raise_for_status()
             blob = client.get(f"/blobs/{manifest.json()['config']['digest']}").raise_for_status()
@@ -175,7 +176,8 @@ def fingerprint_in(registry: str, repository: str, tag: str) -> str | None:
             raise RehearsalError(
                 f"The registry at {registry} does not answer: {error}", "See the node's registry.log"
             ) from error
-    return (blob.json().get("config", {}).get("Labels") or {}).get(LABEL)
+    labels: dict[str, str] = blob.json().get("config", {}).get("Labels") or {}
+    return labels.get(LABEL)
 
 
 def _build_arguments(recipe: Recipe, local: str, dockerfile: Path, context: Path) -> list[str]:

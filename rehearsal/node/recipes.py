@@ -17,7 +17,8 @@ class Recipe:
     """A Dockerfile and its context.
 
     `files` maps a path in the context to a file or folder of this machine; `""` is the context itself. `executables`
-    names the files that get capabilities when they are run, as `setcap` would write them.
+    names the files that get capabilities when they are run, as `setcap` would write them. `identity`, where given,
+    stands for the files' content in the fingerprint (for files too large to read each time).
     """
 
     dockerfile: str
@@ -25,13 +26,17 @@ class Recipe:
     target: str = ""
     arguments: Mapping[str, str] = field(default_factory=dict[str, str])
     executables: tuple[str, ...] = ()
+    identity: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Changes whenever anything that goes into the image changes; lower-case hexadecimal."""
         digest = hashlib.sha256()
-        for text in (self.dockerfile, self.target, repr(sorted(self.arguments.items())), repr(self.executables)):
+        arguments = repr(sorted(self.arguments.items()))
+        for text in (self.dockerfile, self.target, arguments, repr(self.executables), self.identity):
             digest.update(text.encode() + b"\0")
+        if self.identity:
+            return digest.hexdigest()[:FINGERPRINT_CHARACTERS]
         for name, source in sorted(self.files.items()):
             for relative, file in _walk(source):
                 digest.update(f"{name}/{relative}\0{file.stat().st_mode & 0o111}\0".encode())
@@ -88,7 +93,7 @@ ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
 CMD ["python3"]
 """
-    return Recipe(dockerfile, {"base.tar": archive})
+    return Recipe(dockerfile, {"base.tar": archive}, identity=archive.stem)
 
 
 def _walk(source: Path) -> Iterator[tuple[str, Path]]:

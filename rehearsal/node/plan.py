@@ -1,0 +1,113 @@
+"""Which processes a node has, with their commands and what each waits for.
+
+Pure but for `prepare`, which writes the files that they read. The control plane's own commands and certificates come
+from `rehearsal.control`, the same for a simulated cluster.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from rehearsal.node import addons, configuration
+from rehearsal.node.certificates import ensure_root
+from rehearsal.node.layout import API_PORT, CONTAINERD_SOCKET, HOME, HUB_PORT, NODE_ADDRESS, REGISTRY_PORT, NodeSettings
+from rehearsal.node.services import Plan, Service
+
+ETC = HOME / "etc"
+
+
+def make(settings: NodeSettings, descriptors: Mapping[int, int]) -> Plan:
+    """The node's plan. `descriptors` are the open listeners by port of this machine."""
+    services = (
+        *_images(settings),
+        *_control_plane(settings),
+        *_kubernetes(settings),
+        *_around(settings),
+        _publish(settings, descriptors),
+    )
+    return Plan(settings.name, settings.folder, settings.cgroup, _binds(settings), services)
+
+
+def _binds(settings: NodeSettings) -> dict[str, str]:
+    return {"/run/registry": str(settings.cache / "images/registry"), "/run/ca": str(settings.cache / "ca")}
+
+
+def _images(settings: NodeSettings) -> list[Service]:
+    binaries = settings.binaries
+    return [
+        Service(
+            "containerd",
+            (str(binaries.containerd), "--config", str(ETC / "containerd.toml")),
+            ready=f"unix:{CONTAINERD_SOCKET}",
+        ),
+        Service(
+            "registry",
+            (str(binaries.registry), "serve", str(ETC / "registry.yaml")),
+            ready=f"tcp:127.0.0.1:{REGISTRY_PORT}",
+        ),
+    ]
+
+
+def _kubernetes(settings: NodeSettings) -> list[Service]:
+    kubernetes = str(settings.binaries.kubernetes)
+    kubelet = (
+        kubernetes,
+        "kubelet",
+        f"--config={ETC / 'kubelet.yaml'}",
+        f"--kubeconfig={ETC / 'kubelet.kubeconfig'}",
+        f"--hostname-override={settings.name}",
+        f"--node-ip={NODE_ADDRESS}",
+        f"--root-dir={HOME / 'kubelet'}",
+        f"--cert-dir={HOME / 'kubelet/pki'}",
+        f"--cgroup-root=/{settings.cgroup}",
+    )
+    proxy = (kubernetes, "kube-proxy", f"--config={ETC / 'proxy.yaml'}")
+    return [
+        Service("kubelet", kubelet, needs=("apiserver", "containerd"), ready="tcp:127.0.0.1:10248"),
+        Service("kube-proxy", proxy, needs=("apiserver",), ready="tcp:127.0.0.1:10256"),
+    ]
+
+
+def _around(settings: NodeSettings) -> list[Service]:
+    binaries, admin = settings.binaries, str(ETC / "admin.kubeconfig")
+    storage = (
+        str(binaries.local_path_provisioner),
+        "start",
+        f"--kubeconfig={admin}",
+        f"--config={ETC / 'storage.json'}",
+        f"--namespace={addons.STORAGE_NAMESPACE}",
+        f"--service-account-name={addons.STORAGE_ACCOUNT}",
+        f"--helper-image={configuration.HELPER_IMAGE}",
+        f"--helper-pod-file={ETC / 'helper-pod.yaml'}",
+        f"--configmap-name={addons.STORAGE_CONFIGURATION}",
+    )
+    dns = (str(binaries.coredns), "-conf", str(ETC / "Corefile"))
+    authority = (str(binaries.caddy), "run", "--config", str(ETC / "authority.Caddyfile"), "--adapter", "caddyfile")
+    services = [
+        Service("coredns", dns, needs=("apiserver",), ready="tcp:127.0.0.1:8181"),
+        Service("authority", authority, ready=f"tcp:{NODE_ADDRESS}:443"),
+        Service("addons", _module("rehearsal.node.addons", admin), needs=("apiserver",), ready="done"),
+        Service("storage", storage, needs=("addons",)),
+    ]
+    if settings.hub:
+        hub = _module("rehearsal.fixture.hub", "--host", "127.0.0.1", "--port", str(HUB_PORT))
+        services.append(Service("hub", hub, ready=f"tcp:127.0.0.1:{HUB_PORT}"))
+    if settings.emulator_socket:
+        services.append(_secrets(settings.name, settings.emulator_socket, admin))
+    return services
+
+
+def _secrets(node: str, socket: Path, kubeconfig: str) -> Service:
+    plugin, registrations = HOME / "kubelet/plugins/secrets-store", HOME / "kubelet/plugins_registry"
+    argv = _module("rehearsal.node.csi", kubeconfig, node, str(socket), str(plugin), str(registrations))
+    return Service("secrets-store", argv, needs=("apiserver",), ready=f"unix:{plugin}/csi.sock")
+
+
+def _publish(settings: NodeSettings, descriptors: Mapping[int, int]) -> Service:
+    targets = settings.ports.targets()
+    pairs = [f"{descriptor}={targets[port][0]}:{targets[port][1]}" for port, descriptor in descriptors.items()]
+    return Service("publish", _module("rehearsal.node.publish", *pairs), descriptors=tuple(descriptors.values()))
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)
