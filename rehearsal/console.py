@@ -4,7 +4,7 @@ Results go to stdout and are not this module's business. Colours and rewritten l
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -19,7 +19,7 @@ class Steps:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
+    def step(self, title: str) -> Generator[None]:
         """Show a step; on a terminal it spins until it is done. A failed step is marked as such."""
         started = time.monotonic()
         mark = "[red]✗[/]"

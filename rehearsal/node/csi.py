@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import httpx
@@ -31,10 +31,18 @@ DRIVER = "secrets-store.csi.k8s.io"
 _CLASSES = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/{namespace}/secretproviderclasses/{name}"
 
 
+class Reader(Protocol):
+    """Who reads objects of the cluster; `Kube` does."""
+
+    def get(self, path: str) -> Any:
+        """The object at an API path, or None."""
+        ...
+
+
 class SecretsDriver:
     """The calls of the interface that kubelet makes to a node driver."""
 
-    def __init__(self, kube: Kube, node: str, socket: Path) -> None:
+    def __init__(self, kube: Reader, node: str, socket: Path) -> None:
         self._kube = kube
         self._node = node
         self._socket = socket

@@ -24,7 +24,7 @@ from rehearsal.errors import RehearsalError
 from rehearsal.node.certificates import Root
 from rehearsal.node.debian import ensure_base
 from rehearsal.node.isolation import run_isolated
-from rehearsal.node.recipes import ImageRequest, Recipe, base
+from rehearsal.node.recipes import ImageRequest, Recipe, base, pause
 
 LABEL = "slm.rehearsal.fingerprint"
 HOST_ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -192,4 +192,12 @@ def _build_arguments(recipe: Recipe, local: str, dockerfile: Path, context: Path
         *(part for name, value in recipe.arguments.items() for part in ("--build-arg", f"{name}={value}")),
         *(("--target", recipe.target) if recipe.target else ()),
         *("--label", f"{LABEL}={recipe.fingerprint}", "--tag", local, "--file", str(dockerfile), str(context)),
+    ]
+
+
+def node_images(store: ImageStore, pause_binary: Path) -> list[ImageRequest]:
+    """What the node itself pulls: the container that holds a pod, and the one that makes a volume's folder."""
+    return [
+        ImageRequest("slm-pause", "1", pause(pause_binary)),
+        store.base_request("slm-base", "1"),
     ]

@@ -5,6 +5,7 @@ the checkout is, and sockets stay within the length that the kernel allows.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ GATEWAY_ADDRESS = "10.77.0.10"
 """What the cloud's load balancer would give the gateway: kube-proxy serves it once it is the Service's ingress IP."""
 POD_RANGE = "10.88.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
+FIRST_SERVICE_ADDRESS = "10.96.0.1"
+"""The API server's own Service always gets the first address of the range."""
 DNS_SERVICE_ADDRESS = "10.96.0.10"
 API_PORT = 6443
 REGISTRY_PORT = 5000
@@ -34,8 +37,23 @@ class Binaries:
     caddy: Path
     local_path_provisioner: Path
     pause: Path
+    kwok: Path
     containerd: Path = Path("/usr/bin/containerd")
     cni: Path = Path("/usr/lib/cni")
+
+    @staticmethod
+    def built(tools: Mapping[str, Path]) -> "Binaries":
+        """From the toolchain's names (`rehearsal.toolchain.NODE`)."""
+        return Binaries(
+            kubernetes=tools["kube"],
+            etcd=tools["etcd"],
+            registry=tools["registry"],
+            coredns=tools["coredns"],
+            caddy=tools["caddy"],
+            local_path_provisioner=tools["local-path-provisioner"],
+            pause=tools["pause"],
+            kwok=tools["kwok"],
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,7 @@ class NodeSettings:
     """What a node needs to know. `folder` holds its state, `cache` what every checkout of this machine shares.
 
     `emulator_socket` is where the Azure emulator answers the secrets driver; without it there is no driver.
+    `kwok_stages` is the simulated nodes' configuration; without it there are none.
     """
 
     folder: Path
@@ -71,6 +90,7 @@ class NodeSettings:
     name: str = "aks-cpu-vmss000000"
     emulator_socket: Path | None = None
     hub: bool = True
+    kwok_stages: Path | None = None
 
     @property
     def cgroup(self) -> str:

@@ -28,7 +28,7 @@ from rehearsal.processes import Processes
 TOOLS = ("unshare", "ip", "mount", "nft", "runc", "containerd")
 _PROCESS = "node"
 _POLL_SECONDS = 0.1
-_VOLATILE = ("status.json", "varlog", "podlogs", "kubelet/plugins_registry", "kubelet/pods")
+_VOLATILE = ("status.json", "varlog", "podlogs", "kubelet/plugins_registry")
 """What a new start makes again: leftovers of these would be taken for running things."""
 
 

@@ -8,12 +8,53 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from rehearsal.control import commands, pki
 from rehearsal.node import addons, configuration
 from rehearsal.node.certificates import ensure_root
-from rehearsal.node.layout import API_PORT, CONTAINERD_SOCKET, HOME, HUB_PORT, NODE_ADDRESS, REGISTRY_PORT, NodeSettings
+from rehearsal.node.layout import (
+    API_PORT,
+    CONTAINERD_SOCKET,
+    FIRST_SERVICE_ADDRESS,
+    HOME,
+    HUB_PORT,
+    NODE_ADDRESS,
+    REGISTRY_PORT,
+    SERVICE_RANGE,
+    NodeSettings,
+)
 from rehearsal.node.services import Plan, Service
 
 ETC = HOME / "etc"
+FOLDERS = commands.Folders(pki=HOME / "pki", kubeconfigs=ETC, etcd=HOME / "etcd")
+ADDRESSES = commands.Addresses(
+    # Every address: pods reach the API server at the node's, its own components at 127.0.0.1.
+    bind="0.0.0.0",  # noqa: S104 - within the node's own network
+    advertise=NODE_ADDRESS,
+    api_port=API_PORT,
+    etcd_port=2379,
+    etcd_peer_port=2380,
+    controller_manager_port=10257,
+    scheduler_port=10259,
+    service_range=SERVICE_RANGE,
+)
+USERS = ("admin", "controller-manager", "scheduler", "proxy", "dns", "kwok", "kubelet")
+
+
+def prepare(settings: NodeSettings) -> None:
+    """Write what the processes read: certificates, kubeconfigs and configuration files."""
+    certificates = settings.folder / "pki"
+    pki.ensure(certificates, ["127.0.0.1", NODE_ADDRESS, FIRST_SERVICE_ADDRESS], settings.name)
+    for user in USERS:
+        pki.write_kubeconfig(settings.folder / "etc" / f"{user}.kubeconfig", certificates, user, ADDRESSES.local_server)
+    published = f"https://127.0.0.1:{settings.ports.api}"
+    pki.write_kubeconfig(settings.folder / "kubeconfig", certificates, "admin", published)
+    for name, text in configuration.render(settings.name, settings.binaries).items():
+        file = settings.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    ensure_root(settings.cache / "ca")
+    for folder in _binds(settings).values():
+        Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def make(settings: NodeSettings, descriptors: Mapping[int, int]) -> Plan:
@@ -46,6 +87,39 @@ def _images(settings: NodeSettings) -> list[Service]:
             ready=f"tcp:127.0.0.1:{REGISTRY_PORT}",
         ),
     ]
+
+
+def _control_plane(settings: NodeSettings) -> list[Service]:
+    kubernetes, local = settings.binaries.kubernetes, "tcp:127.0.0.1"
+    controllers = (
+        *commands.controller_manager(kubernetes, ADDRESSES, FOLDERS),
+        # It makes this folder where it is missing, by default in /usr.
+        f"--flex-volume-plugin-dir={HOME / 'kubelet/plugins-exec'}",
+    )
+    services = [
+        Service(
+            "etcd",
+            commands.etcd(settings.binaries.etcd, ADDRESSES, FOLDERS),
+            ready=f"{local}:{ADDRESSES.etcd_port}",
+        ),
+        Service(
+            "apiserver",
+            commands.apiserver(kubernetes, ADDRESSES, FOLDERS),
+            needs=("etcd",),
+            ready=f"{ADDRESSES.local_server}/readyz",
+        ),
+        Service("controllers", controllers, needs=("apiserver",), ready=f"{local}:{ADDRESSES.controller_manager_port}"),
+        Service(
+            "scheduler",
+            commands.scheduler(kubernetes, ADDRESSES, FOLDERS),
+            needs=("apiserver",),
+            ready=f"{local}:{ADDRESSES.scheduler_port}",
+        ),
+    ]
+    if settings.kwok_stages:
+        kwok = commands.kwok(settings.binaries.kwok, FOLDERS, settings.kwok_stages)
+        services.append(Service("kwok", kwok, needs=("apiserver",)))
+    return services
 
 
 def _kubernetes(settings: NodeSettings) -> list[Service]:

@@ -30,7 +30,7 @@ async def _serve(listener: socket.socket, host: str, port: int) -> None:
         try:
             away_reader, away = await asyncio.wait_for(asyncio.open_connection(host, port), CONNECT_SECONDS)
         except (OSError, TimeoutError):
-            writer.transport.abort()  # the client sees a refused connection, as from a port that nobody listens on
+            writer.close()
             return
         try:
             async with asyncio.TaskGroup() as group:

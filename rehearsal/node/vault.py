@@ -77,6 +77,8 @@ def read(source: VaultSource, token: str, socket: Path) -> dict[str, bytes]:
     Raises:
         VaultError: if Entra or the vault refuses or does not answer.
     """
+    if not socket.exists():
+        raise VaultError("Azure does not answer: the emulator does not run")
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=10, trust_env=False) as client:
         bearer = _exchange(client, source, token)
         return {found.file: _secret(client, source.vault, found, bearer) for found in source.objects}

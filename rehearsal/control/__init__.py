@@ -1,0 +1,1 @@
+"""A real Kubernetes control plane without a node: certificates, commands, what a cloud's controllers would do."""

@@ -1,0 +1,3 @@
+module slm.local/pause
+
+go 1.25.0
