@@ -111,7 +111,9 @@ def main(arguments: list[str]) -> int:
         return 1
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
-            sys.stderr.write("Stopped. The same command goes on from here; `./scripts/rehearse down` ends everything.\n")
+            sys.stderr.write(
+                "Stopped. The same command goes on from here; `./scripts/rehearse down` ends everything.\n"
+            )
         return end.code if isinstance(end.code, int) else 0
     return 0
 

@@ -21,7 +21,7 @@ from rehearsal.errors import RehearsalError
 from rehearsal.processes import Processes
 
 FIELD_MANAGER = "slm-rehearsal"
-SIMULATED = "kubernetes.azure.com/simulated"
+SIMULATED = "simulated.csi.azure.com"
 """The provisioner of every storage class where no node is real: the cloud controller binds its claims."""
 READY_SECONDS = 120
 """How long the API server may take before something must be wrong; 3 s is usual on an idle machine."""

@@ -32,7 +32,6 @@ _MISSING = _Missing()
 Path = tuple[str | int, ...]
 
 
-
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 

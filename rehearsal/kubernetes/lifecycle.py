@@ -328,7 +328,7 @@ class Lifecycle:
             return Found(identity, state, inputs)
         raise RefusedError(
             "failed to read resource state due to unreachable cluster. If the cluster was deleted, you can remove this "
-            "resource from Pulumi state by rerunning the operation with the PULUMI_K8S_DELETE_UNREACHABLE environment "
+            "resource from Pulumi state by rerunning the operation with the PULUMI_K8S_DELETE_UNREACHABLE "
             'variable set to "true"'
         )
 
@@ -451,7 +451,7 @@ class Lifecycle:
         if not self.options.delete_unreachable:
             raise RefusedError(
                 "configured Kubernetes cluster is unreachable. If the cluster was deleted, you can remove this "
-                "resource from Pulumi state by rerunning the operation with the PULUMI_K8S_DELETE_UNREACHABLE environment "
+                "resource from Pulumi state by rerunning the operation with the PULUMI_K8S_DELETE_UNREACHABLE "
                 'variable set to "true"'
             )
 

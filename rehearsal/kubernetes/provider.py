@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import grpc
+import httpx
 from google.protobuf import any_pb2, empty_pb2, message
 from pulumi.runtime.proto import (
     engine_pb2,
@@ -51,14 +52,15 @@ class _Status(grpc.Status):
 
     code: grpc.StatusCode
     details: str
-    trailing_metadata: tuple[tuple[str, bytes], ...] = ()
+    trailing_metadata: Any = ()
 
 
 class EngineLog:
     """Progress lines in the engine's display; each shown once in a row."""
 
     def __init__(self, address: str) -> None:
-        self._stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address)) if address else None
+        # Typed by hand: grpc's own stubs leave the generated client's types open.
+        self._stub: Any = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address)) if address else None
         self._last: dict[str, str] = {}
 
     def show(self, urn: str, text: str) -> None:
@@ -76,8 +78,10 @@ class EngineLog:
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
     """The provider's methods, as the engine calls them."""
 
-    def __init__(self, log: EngineLog) -> None:
+    def __init__(self, log: EngineLog, transport: httpx.BaseTransport | None = None) -> None:
+        """`transport` carries the requests to the cluster; None for the network."""
         self._log = log
+        self._transport = transport
         self._cancelled = threading.Event()
         self._lifecycle = Lifecycle(None, Options(), "the provider is not configured yet", self._cancelled, log.show)
 
@@ -100,7 +104,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
         settings = {key.removeprefix(_PREFIX): value for key, value in request.variables.items()}
-        api, reason, namespace = _connect(settings)
+        api, reason, namespace = _connect(settings, self._transport)
         self._lifecycle = Lifecycle(api, _options(settings, namespace), reason, self._cancelled, self._log.show)
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, supports_autonaming_configuration=True
@@ -233,7 +237,7 @@ def _require_name(request: provider_pb2.CheckRequest) -> None:
         raise RefusedError(f'autonaming is disabled, so that "{request.urn}" needs `metadata.name`')
 
 
-def _connect(settings: Mapping[str, str]) -> tuple[Api | None, str, str]:
+def _connect(settings: Mapping[str, str], transport: httpx.BaseTransport | None) -> tuple[Api | None, str, str]:
     """An API client, or why there is none; and the namespace for objects that name none."""
     given = settings.get("kubeconfig") or os.environ.get("KUBECONFIG", "")
     wanted_namespace = settings.get("namespace", "")
@@ -241,7 +245,7 @@ def _connect(settings: Mapping[str, str]) -> tuple[Api | None, str, str]:
         return None, "no kubeconfig was given", wanted_namespace or "default"
     try:
         found = access(read(given), context=settings.get("context", ""), cluster=settings.get("cluster", ""))
-        api = Api(found)
+        api = Api(found, transport=transport)
         api.server_version()
     except (RehearsalError, UnreachableError, ApiError, OSError) as error:
         return None, str(error), wanted_namespace or "default"

@@ -92,8 +92,8 @@ def _too_few_pods(available: bool, *, first: bool, live: bool, rolled_out: bool)
 
 def _unbound_claims(api: Api, workload: Properties) -> list[str]:
     volumes = items(workload, "spec", "template", "spec", "volumes")
-    used = {str(at(volume, "persistentVolumeClaim", "claimName")) for volume in volumes}
-    if used == {"None"} or not used:
+    used = {name for volume in volumes if (name := at(volume, "persistentVolumeClaim", "claimName"))}
+    if not used:
         return []
     claims = api.find("v1", "PersistentVolumeClaim", namespace_of(workload))
     return [name_of(claim) for claim in claims if name_of(claim) in used and at(claim, "status", "phase") != "Bound"]

@@ -74,7 +74,9 @@ class Waiter:
             return
         seen = look(self.api, live)
         if not seen.ready:
-            raise IncompleteError(f"Resource '{name_of(live)}' was created but failed to initialize", live, seen.problems)
+            raise IncompleteError(
+                f"Resource '{name_of(live)}' was created but failed to initialize", live, seen.problems
+            )
 
     def until_gone(self, like: Properties, name: str, inputs: Properties, timeout: float) -> None:
         """Wait for a deleted object, and all that its deletion waits for.

@@ -1,7 +1,6 @@
 """Objects that a node brings into its cluster: its DNS service, the storage provisioner's, the secrets driver's.
 
-Applied at each start; applying again changes nothing. Custom resource definitions and storage classes come with the
-control plane, simulated nodes included, and are not this module's.
+Applied at each start together with what AKS itself brings (`rehearsal.control.addons`); applying again changes nothing.
 
     python -m rehearsal.node.addons KUBECONFIG
 """
@@ -11,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rehearsal.node.csi import DRIVER
-from rehearsal.node.kube import Kube
+from rehearsal.control import addons
+from rehearsal.control.kube import Kube
 from rehearsal.node.layout import DNS_SERVICE_ADDRESS, HOME, NODE_ADDRESS
-from rehearsal.node.vault import AUDIENCE
+from rehearsal.node.vault import AUDIENCE, DRIVER
 
+FIELD_MANAGER = "slm-rehearsal-node"
+PROVISIONER = "rancher.io/local-path"
+"""local-path-provisioner's own name; every storage class of the cluster is its."""
 STORAGE_NAMESPACE = "local-path-storage"
 STORAGE_ACCOUNT = "local-path"
 STORAGE_CONFIGURATION = "local-path-config"
@@ -25,7 +27,7 @@ _TEARDOWN = '#!/bin/sh\nset -eu\nrm -rf "$VOL_DIR"\n'
 
 def manifests(helper_pod: str, storage: str) -> dict[str, Mapping[str, Any]]:
     """Every object by its API path, in the order in which they can be applied."""
-    return {**_dns(), **_storage(helper_pod, storage), **_secrets()}
+    return {**_dns(), **_storage(helper_pod, storage), **_secrets(), **dict(addons.manifests(PROVISIONER))}
 
 
 def _dns() -> dict[str, Mapping[str, Any]]:
@@ -90,7 +92,7 @@ def _object(
 
 def main(argv: Sequence[str]) -> int:
     """Apply everything; a failure ends the process, and the supervisor tries again."""
-    kube = Kube(Path(argv[0]))
+    kube = Kube(Path(argv[0]), FIELD_MANAGER)
     etc = HOME / "etc"
     for path, manifest in manifests((etc / "helper-pod.yaml").read_text(), (etc / "storage.json").read_text()).items():
         kube.apply(path, manifest)

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from rehearsal.control.addons import STORAGE_CLASSES
 from rehearsal.node.layout import (
     CONTAINERD_SOCKET,
     DNS_SERVICE_ADDRESS,
@@ -28,14 +29,17 @@ from rehearsal.node.layout import (
     NODE_ADDRESS,
     POD_RANGE,
     REGISTRY_PORT,
+    VALIDATION_ADDRESS,
+    VALIDATION_DNS_PORT,
     Binaries,
 )
 
 PAUSE_IMAGE = "registry.local/slm-pause:1"
 HELPER_IMAGE = "registry.local/slm-base:1"
 REGISTRY_URL = f"http://127.0.0.1:{REGISTRY_PORT}"
-AUTHORITY_NAMES = ("acme-v02.api.letsencrypt.org", "huggingface.co")
-"""Public services that the node answers for itself."""
+AUTHORITY_NAMES = ("acme-v02.api.letsencrypt.org", "acme-staging-v02.api.letsencrypt.org")
+"""Let's Encrypt; Caddy turns to the second when the first has refused it."""
+HUB_NAME = "huggingface.co"
 GATEWAY_ZONE = "cloudapp.azure.com"
 """Where Azure's DNS labels live; every name in it is the gateway here."""
 
@@ -211,7 +215,10 @@ cluster.local in-addr.arpa {{
     }}
 }}
 """
-    return cluster + _zone(AUTHORITY_NAMES, NODE_ADDRESS) + _zone([GATEWAY_ZONE], GATEWAY_ADDRESS) + elsewhere
+    ours = _zone((*AUTHORITY_NAMES, HUB_NAME), NODE_ADDRESS)
+    gateway = _zone([GATEWAY_ZONE], GATEWAY_ADDRESS)
+    validation = _zone([f"{GATEWAY_ZONE}:{VALIDATION_DNS_PORT}"], VALIDATION_ADDRESS)
+    return cluster + ours + gateway + validation + elsewhere
 
 
 def _zone(names: Sequence[str], address: str) -> str:
@@ -235,6 +242,8 @@ def authority() -> str:
     Not checked:
     - Rate limits, account keys and the certificate's transparency logs of the public authority.
     - The public DNS: names resolve by the node's own CoreDNS.
+    - A first try that comes before the load balancer routes to the gateway: the public authority refuses it and Caddy
+      tries again a minute later; this one waits for the gateway (`publish`).
     """
     return f"""\
 {{
@@ -250,11 +259,12 @@ def authority() -> str:
                 cert /run/ca/root.crt
                 key /run/ca/root.key
             }}
+            intermediate_lifetime 8760h
         }}
     }}
 }}
 
-https://{AUTHORITY_NAMES[0]} {{
+{", ".join(f"https://{name}" for name in AUTHORITY_NAMES)} {{
     bind {NODE_ADDRESS}
     tls {{
         issuer internal {{
@@ -265,11 +275,11 @@ https://{AUTHORITY_NAMES[0]} {{
     acme_server {{
         ca rehearsal
         lifetime 2160h
-        resolvers {NODE_ADDRESS}:53
+        resolvers {NODE_ADDRESS}:{VALIDATION_DNS_PORT}
     }}
 }}
 
-https://{AUTHORITY_NAMES[1]} {{
+https://{HUB_NAME} {{
     bind {NODE_ADDRESS}
     tls {{
         issuer internal {{
@@ -282,17 +292,11 @@ https://{AUTHORITY_NAMES[1]} {{
 
 
 def storage() -> str:
-    """local-path-provisioner's folders for AKS's two classes: one for each node, one that all nodes share."""
-    return json.dumps(
-        {
-            "storageClassConfigs": {
-                "managed-csi": {
-                    "nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [f"{HOME}/volumes/disk"]}]
-                },
-                "azurefile-csi-premium": {"sharedFileSystemPath": f"{HOME}/volumes/file"},
-            }
-        }
-    )
+    """local-path-provisioner's folders for AKS's classes: disks on their node, shares that all nodes have."""
+    disk = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [f"{HOME}/volumes/disk"]}]}
+    share = {"sharedFileSystemPath": f"{HOME}/volumes/file"}
+    classes = {name: share if name.startswith("azurefile") else disk for name in STORAGE_CLASSES}
+    return json.dumps({"storageClassConfigs": classes})
 
 
 def helper_pod(node: str) -> str:

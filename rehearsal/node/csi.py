@@ -22,12 +22,11 @@ from typing import Any, Protocol
 import grpc
 import httpx
 
+from rehearsal.control.kube import Kube
 from rehearsal.node.atomic import write_atomically
 from rehearsal.node.csi_messages import message
-from rehearsal.node.kube import Kube
-from rehearsal.node.vault import AUDIENCE, VaultError, parse, read
+from rehearsal.node.vault import AUDIENCE, DRIVER, VaultError, parse, read
 
-DRIVER = "secrets-store.csi.k8s.io"
 _CLASSES = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/{namespace}/secretproviderclasses/{name}"
 
 
@@ -179,7 +178,7 @@ def main(argv: Sequence[str]) -> int:
     """Serve until the node ends."""
     kubeconfig, node, socket, plugin, registrations = argv
     endpoint = Path(plugin) / "csi.sock"
-    driver = SecretsDriver(Kube(Path(kubeconfig)), node, Path(socket))
+    driver = SecretsDriver(Kube(Path(kubeconfig), DRIVER), node, Path(socket))
     serving = serve(endpoint, driver_handlers(driver))
     registering = serve(Path(registrations) / f"{DRIVER}-reg.sock", registration_handlers(Registration(endpoint)))
     serving.wait_for_termination()

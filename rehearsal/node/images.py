@@ -50,14 +50,15 @@ class ImageStore:
         Raises:
             RehearsalError: if it cannot be made.
         """
+        request = self.base_request()
         with self._locked():
-            return self._base()
+            return self._build(request)
 
-    def base_request(self, repository: str, tag: str) -> ImageRequest:
+    def base_request(self) -> ImageRequest:
         """The base itself as an image of the registry."""
         with self._locked():
             archive = ensure_base(self._folder, self._root.certificate, self._say)
-        return ImageRequest(repository, tag, base(archive))
+        return ImageRequest("slm-base", "1", base(archive))
 
     def roots(self) -> Path:
         """This machine's list of roots with the rehearsal's own at the end, for images that have no base."""
@@ -94,10 +95,6 @@ class ImageStore:
                 self._buildah(["push", "--tls-verify=false", "--quiet", local, target], f"push {request.repository}")
                 pushed.append(f"{request.repository}:{request.tag}")
         return pushed
-
-    def _base(self) -> str:
-        archive = ensure_base(self._folder, self._root.certificate, self._say)
-        return self._build(ImageRequest("slm/python-base", "", base(archive)))
 
     def _build(self, request: ImageRequest) -> str:
         recipe = request.recipe
@@ -197,7 +194,4 @@ def _build_arguments(recipe: Recipe, local: str, dockerfile: Path, context: Path
 
 def node_images(store: ImageStore, pause_binary: Path) -> list[ImageRequest]:
     """What the node itself pulls: the container that holds a pod, and the one that makes a volume's folder."""
-    return [
-        ImageRequest("slm-pause", "1", pause(pause_binary)),
-        store.base_request("slm-base", "1"),
-    ]
+    return [ImageRequest("slm-pause", "1", pause(pause_binary)), store.base_request()]

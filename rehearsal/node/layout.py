@@ -12,6 +12,8 @@ from pathlib import Path
 NODE_ADDRESS = "10.77.0.1"
 GATEWAY_ADDRESS = "10.77.0.10"
 """What the cloud's load balancer would give the gateway: kube-proxy serves it once it is the Service's ingress IP."""
+VALIDATION_ADDRESS = "10.77.0.11"
+"""Where the authority looks for the gateway: passed on to it, and patient while it is not there yet."""
 POD_RANGE = "10.88.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
 FIRST_SERVICE_ADDRESS = "10.96.0.1"
@@ -19,6 +21,7 @@ FIRST_SERVICE_ADDRESS = "10.96.0.1"
 DNS_SERVICE_ADDRESS = "10.96.0.10"
 API_PORT = 6443
 REGISTRY_PORT = 5000
+VALIDATION_DNS_PORT = 5300
 HUB_PORT = 8089
 
 HOME = Path("/run/slm")
@@ -80,7 +83,6 @@ class NodeSettings:
     """What a node needs to know. `folder` holds its state, `cache` what every checkout of this machine shares.
 
     `emulator_socket` is where the Azure emulator answers the secrets driver; without it there is no driver.
-    `kwok_stages` is the simulated nodes' configuration; without it there are none.
     """
 
     folder: Path
@@ -90,7 +92,6 @@ class NodeSettings:
     name: str = "aks-cpu-vmss000000"
     emulator_socket: Path | None = None
     hub: bool = True
-    kwok_stages: Path | None = None
 
     @property
     def cgroup(self) -> str:

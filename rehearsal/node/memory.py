@@ -35,18 +35,29 @@ def table(cgroup: str, services: Mapping[int, str]) -> list[Row]:
 
 
 def _name(pid: int, services: Mapping[int, str]) -> str:
-    status = dict(
-        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
-    )
-    chain = [int(number) for number in status["NSpid"].split()]
-    # The first number is this machine's, the second the node's; a container's own namespace adds a third.
-    if len(chain) == 2:
-        if chain[1] == 1:
-            return "supervisor"
-        if chain[1] in services:
-            return services[chain[1]]
+    inside = pid_inside(pid)
+    if inside == 1:
+        return "supervisor"
+    if inside is not None and inside in services:
+        return services[inside]
     where = "pod" if "kubepods" in Path(f"/proc/{pid}/cgroup").read_text() else "node"
-    return f"{where}: {status['Name']}"
+    return f"{where}: {_status(pid)['Name']}"
+
+
+def pid_inside(pid: int) -> int | None:
+    """A process' number inside the node; None for one in a container, which has a namespace of its own.
+
+    Raises:
+        OSError: if it has ended.
+    """
+    chain = [int(number) for number in _status(pid)["NSpid"].split()]
+    # The first number is this machine's, the second the node's; a container's namespace adds a third.
+    return chain[1] if len(chain) == 2 else None
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def _rollup(text: str) -> tuple[float, float]:

@@ -7,6 +7,7 @@ Owns the state folder's `node` part and the namespaces' first process. Everythin
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -19,9 +20,9 @@ from typing import Any
 import httpx
 
 import rehearsal
+from rehearsal.control.kube import Kube
 from rehearsal.errors import RehearsalError
 from rehearsal.node import cgroups, memory, plan
-from rehearsal.node.kube import Kube
 from rehearsal.node.layout import NodeSettings
 from rehearsal.processes import Processes
 
@@ -59,6 +60,11 @@ class Node:
     def registry(self) -> str:
         """The registry's address on this machine, "host:port"."""
         return f"127.0.0.1:{self._settings.ports.registry}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process whose end ends the node; None if it does not run."""
+        return self._processes.start(_PROCESS, []) if self.running else None
 
     @property
     def running(self) -> bool:
@@ -130,12 +136,28 @@ class Node:
         names = {row["pid"]: name for name, row in self._read_status().items() if row["pid"]}
         return memory.table(self._settings.cgroup, names)
 
+    def kill(self, service: str) -> None:
+        """End one service's process the hard way, as a fault would; the supervisor starts it again.
+
+        Raises:
+            RehearsalError: if the service does not run.
+        """
+        wanted = self._read_status().get(service, {}).get("pid") if self.running else None
+        for pid in cgroups.processes(self._settings.cgroup):
+            with suppress(OSError):
+                if wanted is not None and memory.pid_inside(pid) == wanted:
+                    os.kill(pid, signal.SIGKILL)
+                    return
+        raise RehearsalError(f"The node's {service} does not run", "See `rehearse status`")
+
     def inside(self, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` in the node's namespaces (as root), for looking at it from there."""
         return ["nsenter", "--target", str(self._init()), "--net", "--mount", "--pid", "--uts", *argv]
 
     def _init(self) -> int:
-        first = self._processes.start(_PROCESS, [])  # running, so this only tells its pid
+        first = self.pid
+        if first is None:
+            raise RehearsalError("The node does not run", "Start a rehearsal")
         children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
         return int(children[0])
 
@@ -144,7 +166,7 @@ class Node:
         if not rows or any(row["state"] not in ("ready", "done") for row in rows.values()):
             return False
         with suppress(httpx.HTTPError):
-            kube = Kube(self.kubeconfig)
+            kube = Kube(self.kubeconfig, "slm-rehearsal-node")
             node = kube.get(f"/api/v1/nodes/{self._settings.name}")
             kube.close()
             conditions: list[dict[str, str]] = node["status"].get("conditions", []) if node else []

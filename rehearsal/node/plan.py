@@ -15,11 +15,13 @@ from rehearsal.node.layout import (
     API_PORT,
     CONTAINERD_SOCKET,
     FIRST_SERVICE_ADDRESS,
+    GATEWAY_ADDRESS,
     HOME,
     HUB_PORT,
     NODE_ADDRESS,
     REGISTRY_PORT,
     SERVICE_RANGE,
+    VALIDATION_ADDRESS,
     NodeSettings,
 )
 from rehearsal.node.services import Plan, Service
@@ -96,7 +98,7 @@ def _control_plane(settings: NodeSettings) -> list[Service]:
         # It makes this folder where it is missing, by default in /usr.
         f"--flex-volume-plugin-dir={HOME / 'kubelet/plugins-exec'}",
     )
-    services = [
+    return [
         Service(
             "etcd",
             commands.etcd(settings.binaries.etcd, ADDRESSES, FOLDERS),
@@ -115,11 +117,8 @@ def _control_plane(settings: NodeSettings) -> list[Service]:
             needs=("apiserver",),
             ready=f"{local}:{ADDRESSES.scheduler_port}",
         ),
+        Service("kwok", commands.kwok(settings.binaries.kwok, FOLDERS), needs=("apiserver",)),
     ]
-    if settings.kwok_stages:
-        kwok = commands.kwok(settings.binaries.kwok, FOLDERS, settings.kwok_stages)
-        services.append(Service("kwok", kwok, needs=("apiserver",)))
-    return services
 
 
 def _kubernetes(settings: NodeSettings) -> list[Service]:
@@ -180,7 +179,9 @@ def _secrets(node: str, socket: Path, kubeconfig: str) -> Service:
 def _publish(settings: NodeSettings, descriptors: Mapping[int, int]) -> Service:
     targets = settings.ports.targets()
     pairs = [f"{descriptor}={targets[port][0]}:{targets[port][1]}" for port, descriptor in descriptors.items()]
-    return Service("publish", _module("rehearsal.node.publish", *pairs), descriptors=tuple(descriptors.values()))
+    patient = [f"{VALIDATION_ADDRESS}:{port}={GATEWAY_ADDRESS}:{port}" for port in (443, 80)]
+    argv = _module("rehearsal.node.publish", *pairs, *patient)
+    return Service("publish", argv, descriptors=tuple(descriptors.values()))
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:

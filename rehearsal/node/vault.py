@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import yaml
 
+DRIVER = "secrets-store.csi.k8s.io"
 AUDIENCE = "api://AzureADTokenExchange"
 """The audience of the pod's token that Entra takes for workload identity."""
 _API_VERSION = "7.4"

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from rehearsal.node import cgroups
-from rehearsal.node.layout import GATEWAY_ADDRESS, HOME, NODE_ADDRESS, SERVICE_RANGE
+from rehearsal.node.layout import GATEWAY_ADDRESS, HOME, NODE_ADDRESS, SERVICE_RANGE, VALIDATION_ADDRESS
 from rehearsal.node.services import Plan
 
 FOLDERS = ("containerd", "etcd", "kubelet", "logs", "podlogs", "varlog", "volumes/disk", "volumes/file")
@@ -55,7 +55,8 @@ def _note_made(folder: Path) -> None:
 
 def _links() -> None:
     _run("ip", "link", "set", "lo", "up")
-    _run("ip", "address", "add", f"{NODE_ADDRESS}/32", "dev", "lo")
+    for address in (NODE_ADDRESS, VALIDATION_ADDRESS):
+        _run("ip", "address", "add", f"{address}/32", "dev", "lo")
     # A bridge without ports, not lo: over lo the refusal for a Service without endpoints is never delivered.
     _run("ip", "link", "add", "svc0", "type", "bridge")
     _run("ip", "link", "set", "svc0", "up")

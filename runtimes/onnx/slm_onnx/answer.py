@@ -121,7 +121,7 @@ def _tool_call(entry: Any, functions: Collection[str]) -> ToolCall | None:
     fields = cast(dict[str, Any], entry)
     name = fields.get("name")
     arguments = fields.get("arguments", fields.get("parameters", {}))
-    if name not in functions or not isinstance(arguments, dict):
+    if not isinstance(name, str) or name not in functions or not isinstance(arguments, dict):
         return None
     return ToolCall(name, json.dumps(arguments, ensure_ascii=False))
 

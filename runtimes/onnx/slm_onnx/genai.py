@@ -280,8 +280,8 @@ class _Library:
 
 
 def _c_text(text: str) -> bytes:
-    """As a C string, which ends at the first null character: one inside would silently cut the text."""
-    return text.replace("\0", "\ufffd").encode()
+    """As a C string. A null character inside would end it; half a surrogate pair has no bytes at all."""
+    return text.replace("\0", "\ufffd").encode(errors="replace")
 
 
 _loaded: list[_Library] = []
@@ -290,7 +290,7 @@ _loaded: list[_Library] = []
 def _library() -> _Library:
     """The library, loaded once; importing the package has its own dependencies found and loaded first."""
     if not _loaded:
-        import onnxruntime_genai  # noqa: F401, PLC0415  # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
+        import onnxruntime_genai  # noqa: F401  # pyright: ignore[reportMissingTypeStubs, reportUnusedImport]
 
         spec = importlib.util.find_spec("onnxruntime_genai")
         if spec is None or spec.origin is None:

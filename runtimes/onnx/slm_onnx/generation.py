@@ -21,16 +21,18 @@ Outcome = Literal["stop", "length", "cancelled", "error"]
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """How an answer ended. `completion_tokens` counts the end-of-turn token, as the model made it."""
+    """How an answer ended."""
 
     outcome: Outcome
-    completion_tokens: int = 0
     tool_calls: Sequence[ToolCall] = ()
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Generation:
-    """A request that was accepted. Made on the event loop; `push` and `finish` are called by the generating thread."""
+    """A request that was accepted. Made on the event loop; `push` and `finish` are called by the generating thread.
+
+    Times are on the monotonic clock; `completion_tokens` counts the end-of-turn token too.
+    """
 
     route: str
     prompt: Sequence[int]
@@ -39,6 +41,7 @@ class Generation:
     reader: AnswerReader
     created_at: float = field(default_factory=time.monotonic)
     first_token_at: float | None = None
+    completion_tokens: int = 0
     cancelled: bool = False
 
     def __post_init__(self) -> None:

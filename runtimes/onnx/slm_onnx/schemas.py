@@ -1,6 +1,6 @@
 """What a caller may send: the fields of OpenAI's chat API that this server honours, and of `/reasoning`.
 
-A field that would change the answer and is not honoured is refused; one that would not is ignored, as clients send many.
+A field that would change the answer and is not honoured is refused; one that would not is ignored: clients send many.
 """
 
 import json

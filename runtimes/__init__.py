@@ -1,0 +1,1 @@
+"""What goes into the containers. Nothing here imports anything of the rest of the repository."""
