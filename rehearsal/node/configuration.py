@@ -10,6 +10,9 @@ Not checked:
   is not rehearsed. CoreDNS is a process of the node, so a NetworkPolicy that forgets it does not show.
 - Storage: both classes are folders of this machine: sizes, throughput, zones, snapshots and file locks of Azure's
   disks and file shares are not those.
+- Certificates: the public authority's rate limits and transparency logs, and the public DNS.
+- Certificates: a first try that comes before the load balancer routes to the gateway. The public authority refuses it
+  and Caddy tries again a minute later; this one waits for the gateway.
 """
 
 import json
@@ -30,7 +33,6 @@ from rehearsal.node.layout import (
     POD_RANGE,
     REGISTRY_PORT,
     VALIDATION_ADDRESS,
-    VALIDATION_DNS_PORT,
     Binaries,
 )
 
@@ -54,6 +56,7 @@ def render(node: str, binaries: Binaries) -> dict[str, str]:
         "etc/proxy.yaml": proxy(node),
         "etc/registry.yaml": registry(),
         "etc/resolv.conf": f"nameserver {NODE_ADDRESS}\n",
+        "etc/node-resolv.conf": f"nameserver {VALIDATION_ADDRESS}\n",
         "etc/Corefile": corefile(),
         "etc/authority.Caddyfile": authority(),
         "etc/storage.json": storage(),
@@ -207,7 +210,7 @@ cluster.local in-addr.arpa {{
 """
     elsewhere = f"""\
 . {{
-    bind {NODE_ADDRESS}
+    bind {NODE_ADDRESS} {VALIDATION_ADDRESS}
     errors
     ready 127.0.0.1:8181
     template ANY ANY {{
@@ -215,16 +218,18 @@ cluster.local in-addr.arpa {{
     }}
 }}
 """
-    ours = _zone((*AUTHORITY_NAMES, HUB_NAME), NODE_ADDRESS)
+    everyone = f"{NODE_ADDRESS} {VALIDATION_ADDRESS}"
+    ours = _zone((*AUTHORITY_NAMES, HUB_NAME), NODE_ADDRESS, bind=everyone)
     gateway = _zone([GATEWAY_ZONE], GATEWAY_ADDRESS)
-    validation = _zone([f"{GATEWAY_ZONE}:{VALIDATION_DNS_PORT}"], VALIDATION_ADDRESS)
+    # For the node's own processes: the authority asks the system's resolver where the gateway is.
+    validation = _zone([GATEWAY_ZONE], VALIDATION_ADDRESS, bind=VALIDATION_ADDRESS)
     return cluster + ours + gateway + validation + elsewhere
 
 
-def _zone(names: Sequence[str], address: str) -> str:
+def _zone(names: Sequence[str], address: str, bind: str = NODE_ADDRESS) -> str:
     return f"""\
 {" ".join(names)} {{
-    bind {NODE_ADDRESS}
+    bind {bind}
     errors
     template IN A {{
         answer "{{{{ .Name }}}} 5 IN A {address}"
@@ -237,14 +242,7 @@ def _zone(names: Sequence[str], address: str) -> str:
 
 
 def authority() -> str:
-    """Caddy as Let's Encrypt and as the model hub's front, with certificates from the rehearsal's root.
-
-    Not checked:
-    - Rate limits, account keys and the certificate's transparency logs of the public authority.
-    - The public DNS: names resolve by the node's own CoreDNS.
-    - A first try that comes before the load balancer routes to the gateway: the public authority refuses it and Caddy
-      tries again a minute later; this one waits for the gateway (`publish`).
-    """
+    """Caddy as Let's Encrypt and as the model hub's front, with certificates from the rehearsal's root."""
     return f"""\
 {{
     admin off
@@ -275,7 +273,6 @@ def authority() -> str:
     acme_server {{
         ca rehearsal
         lifetime 2160h
-        resolvers {NODE_ADDRESS}:{VALIDATION_DNS_PORT}
     }}
 }}
 

@@ -102,6 +102,7 @@ class ImageStore:
         if self._has(local):
             return local
         self._say(f"building {request.repository}")
+        self._buildah(["rm", "--all"], "clear away what an interrupted build left")
         with self._context(recipe) as context:
             file = context / ".slm.Dockerfile" if "" not in recipe.files else recipe.files[""] / "Dockerfile"
             self._buildah(_build_arguments(recipe, local, file, context), f"build the image {request.repository}")

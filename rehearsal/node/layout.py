@@ -13,7 +13,8 @@ NODE_ADDRESS = "10.77.0.1"
 GATEWAY_ADDRESS = "10.77.0.10"
 """What the cloud's load balancer would give the gateway: kube-proxy serves it once it is the Service's ingress IP."""
 VALIDATION_ADDRESS = "10.77.0.11"
-"""Where the authority looks for the gateway: passed on to it, and patient while it is not there yet."""
+"""What the node's own processes take for the gateway, as does the authority: passed on to it, and patient while it is
+not there yet."""
 POD_RANGE = "10.88.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
 FIRST_SERVICE_ADDRESS = "10.96.0.1"
@@ -21,7 +22,6 @@ FIRST_SERVICE_ADDRESS = "10.96.0.1"
 DNS_SERVICE_ADDRESS = "10.96.0.10"
 API_PORT = 6443
 REGISTRY_PORT = 5000
-VALIDATION_DNS_PORT = 5300
 HUB_PORT = 8089
 
 HOME = Path("/run/slm")

@@ -2,6 +2,12 @@
 
 Owns the state folder's `node` part and the namespaces' first process. Everything that runs in them, runs under
 `supervisor`; what runs is `plan`'s business.
+
+Not checked:
+- AKS' node image, kernel and container runtime: this machine's kernel and Debian's containerd run the pods.
+- The Azure CNI and Cilium: pods are on one bridge, and NetworkPolicies are accepted but not enforced.
+- More than one real node: every pod that is not simulated runs here, whatever its spread or affinity.
+- Reaching kubelet is allowed to every client with a certificate of the cluster.
 """
 
 import json
@@ -23,7 +29,7 @@ import rehearsal
 from rehearsal.control.kube import Kube
 from rehearsal.errors import RehearsalError
 from rehearsal.node import cgroups, memory, plan
-from rehearsal.node.layout import NodeSettings
+from rehearsal.node.layout import Binaries, NodeSettings
 from rehearsal.processes import Processes
 
 TOOLS = ("unshare", "ip", "mount", "nft", "runc", "containerd")
@@ -57,6 +63,11 @@ class Node:
         return self._folder / "kubeconfig"
 
     @property
+    def service_account_key(self) -> Path:
+        """The public key (PEM) of the cluster's service account tokens, for whoever checks them."""
+        return self._folder / "pki" / "sa.pub"
+
+    @property
     def registry(self) -> str:
         """The registry's address on this machine, "host:port"."""
         return f"127.0.0.1:{self._settings.ports.registry}"
@@ -79,7 +90,7 @@ class Node:
         """
         if self.running:
             return
-        _require_root()
+        _require(self._settings.binaries)
         self._clear()
         self._folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as listeners:
@@ -193,8 +204,9 @@ class Node:
         made = self._folder / "made.json"
         if made.exists():
             for name in json.loads(made.read_text()):
+                path = Path(name)
                 with suppress(OSError):
-                    Path(name).rmdir()
+                    path.rmdir() if path.is_dir() else path.unlink()
             made.unlink()
         for name in _VOLATILE:
             path = self._folder / name
@@ -224,11 +236,12 @@ def _listen(port: int) -> socket.socket:
         ) from error
 
 
-def _require_root() -> None:
+def _require(binaries: Binaries) -> None:
     if os.geteuid() != 0:
         raise RehearsalError(
             "A full rehearsal needs root, for the node's namespaces", "Run as root, or use --depth control"
         )
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    missing += [str(path) for path in vars(binaries).values() if not path.exists()]
     if missing:
         raise RehearsalError(f"Missing on this machine: {', '.join(missing)}", "Run the rehearsal, which installs them")

@@ -4,6 +4,10 @@ A published port's listening socket is made by the caller in this machine's netw
 target are made in the network that this process was started in. So nothing is left to clean up: it all ends with the
 node. A listener given by its address is patient: it waits for a target that is not there yet.
 
+Not checked:
+- Azure's load balancer: its health probes, idle time-out, source addresses and public address. Every client comes from
+  the node's own address.
+
     python -m rehearsal.node.publish FD=HOST:PORT ADDRESS:PORT=HOST:PORT ...
 """
 

@@ -6,6 +6,7 @@ Pure but for reading the files. Does not own building or pushing (`images`), nor
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 FINGERPRINT_CHARACTERS = 16
@@ -28,9 +29,9 @@ class Recipe:
     executables: tuple[str, ...] = ()
     identity: str = ""
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever anything that goes into the image changes; lower-case hexadecimal."""
+        """Changes whenever anything that goes into the image changes; lower-case hexadecimal. Read once."""
         digest = hashlib.sha256()
         arguments = repr(sorted(self.arguments.items()))
         for text in (self.dockerfile, self.target, arguments, repr(self.executables), self.identity):

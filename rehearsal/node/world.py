@@ -17,6 +17,7 @@ from rehearsal.node.services import Plan
 FOLDERS = ("containerd", "etcd", "kubelet", "logs", "podlogs", "varlog", "volumes/disk", "volumes/file")
 _HIDDEN = {Path("/var/log"): "varlog", Path("/var/lib/cni"): "cni"}
 """Folders of this machine that a component insists on writing to, and the state folder's that it gets instead."""
+RESOLVER = Path("/etc/resolv.conf")
 
 
 def set_up(plan: Plan) -> None:
@@ -42,13 +43,23 @@ def _mounts(folder: Path) -> None:
     (HOME.parent / "lock").mkdir()
     HOME.mkdir()
     _run("mount", "--bind", str(folder), str(HOME))
+    _resolver(folder)
     # kubelet's mounts must show in the containers that are started before them.
     _run("mount", "--bind", str(HOME / "kubelet"), str(HOME / "kubelet"))
     _run("mount", "--make-rshared", str(HOME / "kubelet"))
 
 
+def _resolver(folder: Path) -> None:
+    """Names of the node's own processes resolve here, whatever the machine's resolver is."""
+    target = RESOLVER.resolve()  # systemd's is a link into /run, which is the node's own by now
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    _run("mount", "--bind", str(folder / "etc/node-resolv.conf"), str(target))
+
+
 def _note_made(folder: Path) -> None:
-    missing = [str(hidden) for hidden in _HIDDEN if not hidden.exists()]
+    missing = [str(path) for path in (*_HIDDEN, RESOLVER) if not path.exists()]
     if missing:
         (folder / "made.json").write_text(json.dumps(missing))
 

@@ -1,7 +1,6 @@
 """The provider's operations in front of a real API server, without the engine."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -45,8 +44,8 @@ def deployment(name: str, *, replicas: int = 1, timeout_seconds: int = 60, **pod
 
 
 @pytest.fixture
-def lifecycle(cluster: Api) -> Iterator[Lifecycle]:
-    yield Lifecycle(cluster, Options())
+def lifecycle(cluster: Api) -> Lifecycle:
+    return Lifecycle(cluster, Options())
 
 
 def make(lifecycle: Lifecycle, of: str, obj: Properties) -> tuple[str, Properties]:

@@ -28,7 +28,8 @@ def changed(before: Properties, after: Properties, *ignored: str, mutability: Mu
     [
         ("v1", "Service", {"clusterIP": "None"}, {"clusterIP": "10.0.0.1"}, ["spec.clusterIP"]),
         ("v1", "Service", {"type": "ClusterIP"}, {"type": "LoadBalancer"}, []),
-        ("v1", "PersistentVolumeClaim", {"storageClassName": "a"}, {"storageClassName": "b"}, ["spec.storageClassName"]),
+        ("v1", "PersistentVolumeClaim", {"storageClassName": "a"}, {"storageClassName": "b"},
+         ["spec.storageClassName"]),
         ("v1", "PersistentVolumeClaim", {"resources": {"requests": {"storage": "1Gi"}}},
          {"resources": {"requests": {"storage": "2Gi"}}}, []),
         ("v1", "PersistentVolumeClaim", {"accessModes": ["ReadWriteOnce"]}, {"accessModes": ["ReadWriteMany"]},

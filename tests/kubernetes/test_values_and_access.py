@@ -140,7 +140,7 @@ def test_without_a_cluster_previews_work_from_inputs_and_updates_say_why_not() -
     preview = provider.Create(provider_pb2.CreateRequest(urn=URN, properties=inputs, preview=True), CONTEXT)
 
     assert preview.properties == inputs
-    with pytest.raises(Exception, match="cluster is unreachable.*connection refused"):
+    with pytest.raises(Exception, match=r"cluster is unreachable.*connection refused"):
         provider.Create(provider_pb2.CreateRequest(urn=URN, properties=inputs), CONTEXT)
 
 

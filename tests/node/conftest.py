@@ -70,7 +70,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> NodeSettings:
         binaries=Binaries.built(tools),
         ports=Ports(*free_ports(4)),
         emulator_socket=folder / "arm.sock",
-        hub=False,
     )
 
 

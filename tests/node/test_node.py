@@ -35,6 +35,13 @@ def test_a_restricted_pod_of_an_image_built_here_answers(rehearsed: Rehearsed) -
     assert answer == {"host": "plain", "uid": 10001, "packaging": "25.0"}
 
 
+def test_a_pod_reaches_the_hub_under_its_public_name_with_a_certificate_it_trusts(rehearsed: Rehearsed) -> None:
+    rehearsed.apply(app("plain"))
+    rehearsed.when_ready("plain")
+    answer = rehearsed.ask("plain", "GET", "fetch/huggingface.co/api/models/microsoft/Phi-4-mini-instruct-onnx").json()
+    assert answer["id"] == "microsoft/Phi-4-mini-instruct-onnx"
+
+
 def test_the_gateway_gets_a_certificate_by_acme_and_is_reached_under_its_public_name(rehearsed: Rehearsed) -> None:
     for manifest in (app("behind"), service("app", {80: 8080}), *gateway(CADDY)):
         rehearsed.apply(manifest)
@@ -145,8 +152,10 @@ def test_the_state_is_kept_over_stop_and_start(rehearsed: Rehearsed) -> None:
 def test_a_start_that_was_cut_off_is_repaired_by_the_next(rehearsed: Rehearsed) -> None:
     rehearsed.node.stop()
     rehearsed.node.start()
-    (first,) = [int(pid) for pid in [rehearsed.node.pid] if pid]
-    os.kill(first, signal.SIGKILL)
+    assert rehearsed.node.pid
+    os.kill(rehearsed.node.pid, signal.SIGKILL)
+    while rehearsed.node.running:
+        time.sleep(0.02)
 
     rehearsed.node.start()
     rehearsed.node.wait_ready()

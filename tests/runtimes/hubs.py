@@ -5,7 +5,7 @@ Not checked:
 """
 
 import asyncio
-import hashlib
+import random
 import socket
 import subprocess
 import sys
@@ -24,7 +24,8 @@ REPOSITORY = "microsoft/tiny-onnx"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 SUBFOLDER = "cpu/int4"
 LARGE = f"{SUBFOLDER}/model.onnx.data"
-LARGE_BYTES = 6 * 2**20
+LARGE_BYTES = 32 * 2**20
+"""The client writes in blocks of 10 MiB: half of this is more than one."""
 TOKEN = "hf_the-right-one"
 
 
@@ -86,7 +87,7 @@ def repository(folder: Path, *, fixture: bool) -> hub.Repository:
         "gpu/model.onnx": b"for another device",
         f"{SUBFOLDER}/genai_config.json": b"{}",
         f"{SUBFOLDER}/parts/empty.txt": b"",
-        LARGE: b"".join(hashlib.sha256(n.to_bytes(4)).digest() for n in range(LARGE_BYTES // 32)),
+        LARGE: random.Random(0).randbytes(LARGE_BYTES),
     }
     if fixture:
         contents[f"{SUBFOLDER}/slm-fixture.json"] = b"{}"

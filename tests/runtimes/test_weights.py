@@ -178,7 +178,7 @@ def test_a_volume_that_is_too_small_is_refused_before_the_download(hub: Hub, tmp
         text=True,
         check=False,
     )
-    explained(done, filling.EXIT_NO_SPACE, "full (0.00 GiB more are needed)")
+    explained(done, filling.EXIT_NO_SPACE, "full (0.03 GiB more are needed)")
     assert hub.ranges == {}
 
 

@@ -44,12 +44,12 @@ def parse(path: str) -> ArmId:
     """
     text = "/" + path.strip("/")
     words = text[1:].split("/")
-    scope, _, extension = text.rpartition("/providers/")
+    scope, divider, extension = text.rpartition("/providers/")
     in_group = len(words) >= 3 and words[2].lower() == "resourcegroups"
     if len(words) < 2 or words[0].lower() != "subscriptions" or "" in words:
         raise ArmError(404, "InvalidResourceId", f"The path {text} is not one of a resource.")
     group = words[3] if in_group and len(words) > 3 else ""
-    if not extension:
+    if not divider:
         names = (group,) if group else ()
         text = f"/subscriptions/{words[1]}/resourceGroups" + (f"/{group}" if group else "")
         if not in_group or len(words) > 4:

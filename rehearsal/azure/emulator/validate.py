@@ -141,5 +141,6 @@ def _mapping(value: Any) -> Body:
 
 
 def _name(value: Any) -> str:
+    # bool before int, which it is one of.
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "null")
+    return next((name for kind, name in names.items() if isinstance(value, kind)), "null")

@@ -1,5 +1,6 @@
 """`/v1/chat/completions`: OpenAI's chat API over the worker."""
 
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -73,8 +74,10 @@ class Answer:
             return event(self._body("chat.completion.chunk", [choice]) | extra)
 
         yield chunk({"role": "assistant", "content": ""})
+        # Text chunks differ in their text alone: what surrounds it is written once.
+        before, after = chunk({"content": ""}).split(b'"content":""')
         async for text in self.generation.texts():
-            yield chunk({"content": text})
+            yield b'%s"content":%s%s' % (before, json.dumps(text, ensure_ascii=False).encode(), after)
         if (failure := self._failure()) is not None:
             yield b"data: " + bytes(failure.body) + b"\n\n"
             return

@@ -52,6 +52,9 @@ _FALLIBLE: dict[str, list[Any]] = {
 }
 """The functions that answer an error or nothing (`ort_genai_c.h`), with their arguments."""
 
+_BRIEF = frozenset({"OgaTokenizerStreamDecode", "OgaGenerator_GetNextTokens"})
+"""Called for each token and done in a microsecond: to give the interpreter's lock away for them costs more."""
+
 _PLAIN: dict[str, tuple[Any, list[Any]]] = {
     "OgaResultGetError": (_Text, [_Handle]),
     "OgaSequencesGetSequenceCount": (_Size, [_Handle, _Size]),
@@ -245,6 +248,7 @@ class _Library:
 
     def __init__(self, path: Path) -> None:
         self.plain = ctypes.CDLL(str(path))
+        self._brief = ctypes.PyDLL(str(path))
         for name, (result, arguments) in _PLAIN.items():
             function = getattr(self.plain, name)
             function.restype, function.argtypes = result, arguments
@@ -265,7 +269,7 @@ class _Library:
         return out
 
     def _checked(self, name: str, arguments: list[Any]) -> Any:
-        function = getattr(self.plain, name)
+        function = getattr(self._brief if name in _BRIEF else self.plain, name)
         function.argtypes = arguments
         function.restype = _Handle
         function.errcheck = self._raise_on_error

@@ -55,14 +55,11 @@ class Metrics:
         """A request was refused for the server's own reasons."""
         self._refused.labels(reason).inc()
 
-    def generated(self) -> None:
-        """A token was generated."""
-        self._generated.inc()
-
     def finished(self, generation: Generation, finished: Finished, now: float) -> None:
         """A request was answered, or given up. `now` is on the monotonic clock."""
         self._in_flight.dec()
         self._duration.labels(generation.route, finished.outcome).observe(now - generation.created_at)
+        self._generated.inc(generation.completion_tokens)
         first = generation.first_token_at
         if first is None:
             return

@@ -229,7 +229,9 @@ class Worker:
         try:
             while generation.completion_tokens < generation.max_new_tokens:
                 token = generator.next_token()
-                self._count(generation)
+                generation.completion_tokens += 1
+                if generation.first_token_at is None:
+                    generation.first_token_at = time.monotonic()
                 if token in end_tokens:
                     return "stop"
                 if text := reader.feed(token, stream.decode(token)):
@@ -241,12 +243,6 @@ class Worker:
             return "length"
         finally:
             stream.close()
-
-    def _count(self, generation: Generation) -> None:
-        generation.completion_tokens += 1
-        if generation.first_token_at is None:
-            generation.first_token_at = time.monotonic()
-        self.metrics.generated()
 
     def _finish(self, generation: Generation, finished: Finished) -> None:
         self.metrics.finished(generation, finished, time.monotonic())

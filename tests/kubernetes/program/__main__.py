@@ -1,5 +1,8 @@
 """One of each kind that the serving components use; `step` changes some of them."""
 
+# The SDK's typed maps do not recognise maps that are put together here.
+# pyright: reportArgumentType=false
+
 import pulumi
 import pulumi_kubernetes as k8s
 

@@ -1,7 +1,10 @@
-"""GET /whoami says who runs here; /files/NAME reads and writes the volume, /secret/NAME reads a mounted secret."""
+"""GET /whoami says who runs here; /files/NAME reads and writes the volume, /secret/NAME reads a mounted secret, and
+/fetch/HOST/PATH asks a public name.
+"""
 
 import json
 import os
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,9 +22,17 @@ class Handler(BaseHTTPRequestHandler):
             found = {"host": os.uname().nodename, "uid": os.getuid(), "packaging": packaging.__version__}
             self.answer(200, json.dumps(found).encode())
             return
+        if self.path.startswith("/fetch/"):
+            self.fetch(f"https://{self.path.removeprefix('/fetch/')}")
+            return
         _, kind, name = self.path.split("/")
         file = FOLDERS[kind] / name
         self.answer(200, file.read_bytes()) if file.exists() else self.answer(404, b"")
+
+    def fetch(self, url: str) -> None:
+        """What a public name answers, with the certificate checked against the image's own roots."""
+        with urllib.request.urlopen(url) as answer:
+            self.answer(200, answer.read())
 
     def do_PUT(self) -> None:
         """Keep the body."""

@@ -57,7 +57,9 @@ def _check_identity(put: Put) -> None:
         _refuse(
             "A cluster has one user-assigned identity where its type is UserAssigned, and none otherwise.", "identity"
         )
-    if at(put.body, "properties.identityProfile.kubeletidentity") and kind != "UserAssigned":
+    kubelet = at(put.body, "properties.identityProfile.kubeletidentity.resourceId")
+    before = at(put.old.body, "properties.identityProfile.kubeletidentity.resourceId") if put.old else None
+    if kubelet != before and kubelet and kind != "UserAssigned":
         _refuse("A kubelet identity of your own needs a user-assigned identity of the cluster.", "identityProfile")
 
 

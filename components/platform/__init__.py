@@ -1,0 +1,1 @@
+"""What Azure owns: network, registry, vault, identities, cluster, node pools."""

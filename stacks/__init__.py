@@ -1,0 +1,1 @@
+"""The stacks' files and the typed model of them."""

@@ -1,0 +1,271 @@
+"""What a stack file may say, and what it would mean in the cloud if it were wrong.
+
+Owns the types, their defaults and the rules between fields. Secrets never enter the model: they are keys of their own
+in Pulumi's configuration. What a model needs of memory is `components.serving.sizing`'s to say.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Name = Annotated[
+    str, Field(pattern=r"^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$", description="a Kubernetes name, at most 20 long")
+]
+Gibibytes = Annotated[float, Field(gt=0, le=4096, description="GiB, 2**30 bytes")]
+Cores = Annotated[float, Field(gt=0, le=416, description="CPU cores; AKS's largest VM has 416")]
+Tokens = Annotated[int, Field(ge=64, le=131_072, description="Phi-4-mini's context is 131,072 tokens")]
+VmSize = Annotated[str, Field(pattern=r"^Standard_[A-Z][A-Za-z0-9_]+$")]
+Zone = Literal["1", "2", "3"]
+Image = Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?/[a-z0-9._/-]+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")]
+Url = Annotated[str, Field(pattern=r"^https://[^\s]+$")]
+RESERVED = frozenset({"gateway", "weights", "v1", "api", "health", "reasoning"})
+"""Names of parts of the stack, or first words of the gateway's own routes: a server of that name would hide them."""
+
+
+class SettingsError(Exception):
+    """A stack file that cannot be deployed: a sentence with the place, the cause and the fix."""
+
+
+class Section(BaseModel):
+    """A part of a stack file: closed (an unknown key is a typing error) and never changed after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Resources(Section):
+    """CPU and memory of one container: what it is promised, and what it may not exceed."""
+
+    cpu_request: Cores
+    cpu_limit: Cores
+    memory_request_gib: Gibibytes
+    memory_limit_gib: Gibibytes
+
+    @model_validator(mode="after")
+    def _a_promise_within_the_limit(self) -> Self:
+        if self.cpu_request > self.cpu_limit or self.memory_request_gib > self.memory_limit_gib:
+            raise ValueError("a request is larger than its limit, which Kubernetes refuses: raise the limit")
+        return self
+
+
+class ServerBase(Section):
+    """What every engine's server has."""
+
+    model: Name = "phi-4-mini-instruct"
+    replicas: Annotated[int, Field(ge=1, le=50)] = 1
+    pool: Name = "cpu"
+    resources: Resources
+
+
+class OnnxServer(ServerBase):
+    """ONNX Runtime on CPU: one sequence at a time, others wait in a bounded queue."""
+
+    engine: Literal["onnx"]
+    precision: Literal["int4", "fp32"] = "int4"
+    max_length: Tokens = 4096
+    max_queue: Annotated[int, Field(ge=1, le=1024)] = 16
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
+    shutdown_seconds: Annotated[int, Field(ge=1, le=600)] = 60
+
+
+class VllmServer(ServerBase):
+    """vLLM, on GPU or on CPU; `max_model_len` and `max_num_seqs` decide its memory."""
+
+    engine: Literal["vllm"]
+    device: Literal["gpu", "cpu"] = "gpu"
+    max_model_len: Tokens = 8192
+    max_num_seqs: Annotated[int, Field(gt=0, le=1024)] = 8
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=0.95)] = 0.8
+    quantization: Literal["none", "awq"] = "none"
+    checkpoint: str | None = None
+    tools: bool = True
+
+    @model_validator(mode="after")
+    def _awq_needs_its_checkpoint(self) -> Self:
+        if self.quantization == "awq" and self.checkpoint is None:
+            raise ValueError(
+                "quantization: awq needs `checkpoint`, a repository of AWQ weights: "
+                "vLLM does not quantise the original checkpoint and would exit at start"
+            )
+        return self
+
+
+class OllamaServer(ServerBase):
+    """Ollama with the guide's tuning as its defaults."""
+
+    engine: Literal["ollama"]
+    num_parallel: Annotated[int, Field(gt=0, le=64)] = 4
+    max_loaded_models: Annotated[int, Field(gt=0, le=8)] = 1
+    flash_attention: bool = True
+
+
+Server = Annotated[OnnxServer | VllmServer | OllamaServer, Field(discriminator="engine")]
+
+
+class Pool(Section):
+    """A node pool of its own, autoscaled between its bounds. Spot pools are never the only home of a server."""
+
+    vm_size: VmSize
+    min_count: Annotated[int, Field(ge=0, le=1000)] = 1
+    max_count: Annotated[int, Field(ge=1, le=1000)] = 3
+    spot: bool = False
+    gpu: bool = False
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.min_count > self.max_count:
+            raise ValueError(f"min_count {self.min_count} is above max_count {self.max_count}: swap or raise them")
+        return self
+
+
+class AksCluster(Section):
+    """A cluster that this stack makes."""
+
+    kind: Literal["aks"]
+    kubernetes_version: Annotated[str, Field(pattern=r"^1\.\d{2}$")] = "1.34"
+    tier: Literal["Free", "Standard"] = "Standard"
+    zones: tuple[Zone, ...] = ()
+    system_vm_size: VmSize = "Standard_D2s_v5"
+    system_count: Annotated[int, Field(ge=1, le=10)] = 1
+    authorized_ip_ranges: tuple[str, ...] = ()
+    private: bool = False
+    pools: Annotated[dict[Name, Pool], Field(min_length=1)]
+
+
+class ExistingCluster(Section):
+    """A cluster that is there already, reached by kubeconfig: k3s, Arc, kind."""
+
+    kind: Literal["existing"]
+    context: str | None = None
+
+
+class SharedCluster(Section):
+    """A namespace in the cluster of another stack, for previews of pull requests."""
+
+    kind: Literal["shared"]
+    stack: Name = "dev"
+    expires_after_hours: Annotated[int, Field(ge=1, le=720)] = 48
+
+
+Cluster = Annotated[AksCluster | ExistingCluster | SharedCluster, Field(discriminator="kind")]
+
+
+class Gateway(Section):
+    """The only way in."""
+
+    replicas: Annotated[int, Field(ge=1, le=10)] = 1
+    max_body_mib: Annotated[int, Field(ge=1, le=100)] = 10
+    wait_seconds: Annotated[int, Field(ge=1, le=600, description="how long a request is held for a server")] = 60
+    acme_directory: Url = "https://acme-v02.api.letsencrypt.org/directory"
+
+
+class Images(Section):
+    """Where images come from: the ONNX image is built by the registry from `source`, or given as `onnx`."""
+
+    onnx: Image | None = None
+    source: Annotated[str, Field(pattern=r"^https://\S+\.git(#\S+)?$")] = "https://github.com/slm-on-aks/slm.git#main"
+
+
+class Settings(Section):
+    """A whole stack file."""
+
+    cluster: Cluster
+    servers: Annotated[dict[Name, Server], Field(min_length=1)]
+    default_server: Name | None = None
+    gateway: Gateway = Gateway()
+    images: Images = Images()
+    open_webui: bool = False
+    hub_endpoint: Url = "https://huggingface.co"
+    weights_gib: Gibibytes = 20
+
+    @model_validator(mode="after")
+    def _names_that_exist(self) -> Self:
+        if self.default_server is not None and self.default_server not in self.servers:
+            raise ValueError(
+                f"default_server `{self.default_server}` is no server: name one of {', '.join(self.servers)}"
+            )
+        if taken := RESERVED.intersection(self.servers):
+            raise ValueError(
+                f"a server cannot be called `{min(taken)}`, which the stack uses itself: choose another name"
+            )
+        if isinstance(self.cluster, AksCluster):
+            for name, server in self.servers.items():
+                if server.pool not in self.cluster.pools:
+                    raise ValueError(
+                        f"server `{name}` wants pool `{server.pool}`, and its pods would stay Pending for ever: "
+                        f"name one of {', '.join(self.cluster.pools)}"
+                    )
+        return self
+
+    @property
+    def default(self) -> str:
+        """The server behind the unnamed routes: the one that is named so, else the first."""
+        return self.default_server or next(iter(self.servers))
+
+
+def load(raw: object) -> Settings:
+    """The typed form of `slm:settings`.
+
+    Raises:
+        SettingsError: one sentence for each thing that is wrong: where, what, and how to mend it.
+    """
+    try:
+        # By JSON's rules: a list may stand for a tuple, but a text never for a number.
+        return Settings.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentences(error))) from None
+
+
+def not_deployable_yet(settings: Settings) -> str | None:
+    """Why this version cannot deploy these settings, though they are right; None if it can."""
+    engines = sorted({server.engine for server in settings.servers.values()} - {"onnx"})
+    if not isinstance(settings.cluster, AksCluster):
+        return f"a cluster of kind `{settings.cluster.kind}` cannot be deployed by this version: use `aks`"
+    if engines:
+        return f"engine {', '.join(engines)} cannot be deployed by this version: use `onnx`"
+    if settings.open_webui:
+        return "Open WebUI cannot be deployed by this version: set open_webui to false"
+    return None
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False):
+        yield f"{_place(problem['loc'])}: {_cause(problem)}"
+
+
+def _place(steps: tuple[int | str, ...]) -> str:
+    """The path of keys as the file has them: without the kind that a discriminated section was read as."""
+    shown = list(steps)
+    kind_at = {"servers": 2, "cluster": 1}.get(str(shown[0])) if shown else None
+    if kind_at is not None and len(shown) > kind_at:
+        del shown[kind_at]
+    return ".".join(str(step) for step in shown) or "slm:settings"
+
+
+def _cause(problem: Mapping[str, Any]) -> str:
+    message, given = str(problem["msg"]), problem.get("input")
+    match problem["type"]:
+        case "extra_forbidden":
+            return _unknown_key(str(problem["loc"][-1]))
+        case "missing":
+            return "this key is missing: add it"
+        case "value_error":
+            return message.removeprefix("Value error, ")
+        case _:
+            shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
+            return f"{message[0].lower()}{message[1:]}{shown}"
+
+
+def _unknown_key(key: str) -> str:
+    if key in _all_keys():
+        return "this key belongs to another kind of section: remove it here"
+    close = difflib.get_close_matches(key, _all_keys(), n=1)
+    return f"there is no such key{f'; did you mean `{close[0]}`?' if close else ': remove it'}"
+
+
+def _all_keys() -> list[str]:
+    models: list[type[Section]] = [Settings, Resources, Pool, Gateway, Images]
+    models += [kind for union in (Server, Cluster) for kind in get_args(get_args(union)[0])]
+    return sorted({key for model in models for key in model.model_fields})
