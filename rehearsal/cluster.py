@@ -1,18 +1,13 @@
 """The two kinds of cluster that a rehearsal can have, behind one face: a real node, or simulated nodes only."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from rehearsal.control import addons
-from rehearsal.control.kube import Kube
-from rehearsal.control.plane import FIELD_MANAGER, ControlPlane, free_ports
+from rehearsal.control.plane import ControlPlane, free_ports
 from rehearsal.node.layout import Binaries, NodeSettings, Ports
 from rehearsal.node.node import Node
-
-REAL_PROVISIONER = "rancher.io/local-path"
 
 
 class Cluster(Protocol):
@@ -88,13 +83,13 @@ class RealCluster:
         self._settings = NodeSettings(
             folder=folder,
             cache=cache,
-            binaries=_binaries(tools),
+            binaries=Binaries.built(tools),
             ports=_ports(folder.parent / "node-ports.json"),
             emulator_socket=emulator_socket,
         )
         self._node = Node(self._settings)
         self.kubeconfig = self._node.kubeconfig
-        self.service_account_key = folder / "pki" / "sa.pub"
+        self.service_account_key = self._node.service_account_key
         self.registry: str | None = self._node.registry
         self.gateway_port: int | None = self._settings.ports.https
         self.controller_flags = ("--real-node", self._settings.name, "--real-pool", "cpu")
@@ -103,9 +98,6 @@ class RealCluster:
         """Start the node and wait until Kubernetes calls it Ready."""
         self._node.start()
         self._node.wait_ready()
-        kube = Kube(self.kubeconfig, FIELD_MANAGER)
-        addons.install(kube, REAL_PROVISIONER)
-        kube.close()
 
     def stop(self) -> None:
         """End the node and everything in it."""
@@ -115,22 +107,6 @@ class RealCluster:
         """The node's processes; one entry for the whole where it does not run."""
         found = {service.name: service.state in ("ready", "done") for service in self._node.status()}
         return found or {"node": False}
-
-
-def _binaries(tools: Mapping[str, Path]) -> Binaries:
-    # Where nothing is built yet there is nothing to start either, but a node can still be stopped.
-    containerd = Path(shutil.which("containerd") or "/usr/bin/containerd")
-    return Binaries(
-        kubernetes=tools["kube"],
-        etcd=tools["etcd"],
-        kwok=tools["kwok"],
-        registry=tools["registry"],
-        coredns=tools["coredns"],
-        caddy=tools["caddy"],
-        local_path_provisioner=tools["local-path-provisioner"],
-        pause=tools["pause"],
-        containerd=containerd,
-    )
 
 
 def _ports(file: Path) -> Ports:

@@ -15,7 +15,7 @@ from rehearsal.errors import RehearsalError
 from rehearsal.front import Front
 from rehearsal.node import recipes
 from rehearsal.node.certificates import ensure_root
-from rehearsal.node.images import ImageStore
+from rehearsal.node.images import ImageStore, node_images
 from rehearsal.processes import Processes
 from rehearsal.toolchain import Toolchain
 from runtimes.fingerprint import image_tag
@@ -80,6 +80,7 @@ def have_images(checkout: Path, cache: Path, toolchain: Toolchain, registry: str
     store = ImageStore(cache / "images", ensure_root(cache / "ca"), say)
     onnx = checkout / "runtimes" / "onnx"
     wanted = [
+        *node_images(store, toolchain.tool("pause")),
         recipes.ImageRequest("caddy", CADDY_TAG, recipes.caddy(toolchain.tool("caddy"), store.roots())),
         recipes.ImageRequest(
             "slm-onnx", image_tag(onnx), recipes.from_folder(onnx, arguments={"PYTHON_IMAGE": store.base()})

@@ -202,10 +202,11 @@ class _Rehearsal:
     def bring_up(self, steps: Steps) -> dict[str, Any]:
         """From nothing, or from whatever runs, to a stack that is up to date; the stack's outputs."""
         write_launchers(self._folder / "bin", Path(sys.executable), self._checkout)
-        with steps.step("emulator of Azure"):
-            self._azure.start(self.cluster)
         with steps.step("cluster"):
             self.cluster.start()
+        with steps.step("emulator of Azure"):
+            # After the cluster, whose public key tells its service accounts' tokens from others.
+            self._azure.start(self.cluster)
         if self.cluster.registry is not None:
             with steps.step("images"):
                 parts.have_images(self._checkout, self._cache, self._toolchain, self.cluster.registry, steps.say)

@@ -41,7 +41,8 @@ class Kube:
 
     def list(self, path: str, **parameters: str) -> list[Object]:
         """The items of a list; none where the kind is not served."""
-        answer = self._client.get(path, params=parameters)
+        # What the API server remembers is recent enough, and asking etcd costs it more than the answer.
+        answer = self._client.get(path, params={"resourceVersion": "0", **parameters})
         return [] if answer.status_code == HTTPStatus.NOT_FOUND else answer.raise_for_status().json()["items"]
 
     def text(self, path: str, **parameters: str) -> str:
@@ -68,11 +69,27 @@ class Kube:
         if answer.status_code != HTTPStatus.CONFLICT:
             answer.raise_for_status()
 
-    def delete(self, path: str) -> None:
-        """Delete an object; one that is gone already is gone."""
-        answer = self._client.delete(path)
+    def delete(self, path: str, grace_seconds: int | None = None) -> None:
+        """Delete an object, a pod after its own grace unless told otherwise; one that is gone already is gone."""
+        parameters = {} if grace_seconds is None else {"gracePeriodSeconds": str(grace_seconds)}
+        answer = self._client.delete(path, params=parameters)
         if answer.status_code != HTTPStatus.NOT_FOUND:
             answer.raise_for_status()
+
+    def evict(self, pod: str) -> bool:
+        """Ask for a pod, by its path, to be evicted; whether its disruption budget allows it now."""
+        namespace, name = pod.split("/")[-3], pod.split("/")[-1]
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        answer = self._client.post(f"{pod}/eviction", json=eviction)
+        if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            return False
+        if answer.status_code != HTTPStatus.NOT_FOUND:
+            answer.raise_for_status()
+        return True
 
     def close(self) -> None:
         """Close the connections."""

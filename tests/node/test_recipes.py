@@ -34,8 +34,9 @@ def test_the_base_image_and_the_target_are_part_of_the_fingerprint(folder: Path)
         recipes.from_folder(folder, arguments={"PYTHON_IMAGE": "a"}).fingerprint,
         recipes.from_folder(folder, arguments={"PYTHON_IMAGE": "b"}).fingerprint,
         recipes.from_folder(folder, target="builder").fingerprint,
+        recipes.from_folder(folder).fingerprint,
     }
-    assert len(found) == 3
+    assert len(found) == 4
 
 
 def test_compiled_python_does_not_change_the_fingerprint(folder: Path) -> None:

@@ -74,7 +74,7 @@ class Hub:
         async def spoilt(message: Message) -> None:
             if message["type"] == "http.response.body":
                 body = bytes(message.get("body", b""))
-                message = message | {"body": body[:-1] + bytes([body[-1] ^ 1]) if body else b""}
+                message = {**message, "body": body[:-1] + bytes([body[-1] ^ 1]) if body else b""}
             await send(message)
 
         return spoilt

@@ -72,14 +72,21 @@ def test_usage_is_null_until_the_last_chunk(client: httpx.Client) -> None:
 def test_openais_own_client_reads_answers_and_tool_calls(server: Running, stream: bool) -> None:
     with OpenAI(base_url=f"{server.url}/v1", api_key="unused") as openai:
         ask: Any = openai.chat.completions.create
-        question = {"model": NAME, "messages": user(CIRCLE["prompt"]), "tools": [CIRCLE["tool"]], "temperature": 0}
+        question: dict[str, Any] = {
+            "model": NAME,
+            "messages": user(CIRCLE["prompt"]),
+            "tools": [CIRCLE["tool"]],
+            "temperature": 0,
+        }
         if stream:
-            deltas = [chunk.choices[0].delta for chunk in ask(**question, stream=True)]
-            (call,) = [call for delta in deltas for call in delta.tool_calls or []]
+            deltas: list[Any] = [chunk.choices[0].delta for chunk in ask(**question, stream=True)]
+            calls: list[Any] = [call for delta in deltas for call in delta.tool_calls or []]
         else:
             choice = ask(**question).choices[0]
             assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
-            (call,) = choice.message.tool_calls
+            calls = choice.message.tool_calls
+        call: Any = calls.pop()
+        assert not calls
         assert call.id.startswith("call_")
         assert (call.function.name, json.loads(call.function.arguments)) == ("calculate_circle_area", {"radius": 5})
 

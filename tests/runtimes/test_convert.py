@@ -17,7 +17,13 @@ from tests.runtimes.conftest import FIXTURE, NAME, PACKAGE, PROMPTS, serving
 
 CACHE = Path(os.environ.get("SLM_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slm")
 TRAINING_PYTHON = CACHE / "train-venv" / "bin" / "python"
-MANIFEST = {"repository": "microsoft/x", "revision": "0" * 40, "fingerprint": "a" * 64, "fixture": True, "files": {}}
+MANIFEST: dict[str, Any] = {
+    "repository": "microsoft/x",
+    "revision": "0" * 40,
+    "fingerprint": "a" * 64,
+    "fixture": True,
+    "files": {},
+}
 CONFIG = {"vocab_size": 1088, "hidden_size": 256, "num_attention_heads": 4, "intermediate_size": 512}
 
 

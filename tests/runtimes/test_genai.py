@@ -59,22 +59,41 @@ def test_a_seed_decides_and_no_temperature_is_greedy(model: Model) -> None:
     assert answer(model, prompt, 12, Sampling(temperature=2.0, top_p=0)) == answer(model, prompt, 12)
 
 
-def test_another_thread_runs_and_can_end_it_while_a_prompt_is_read(model: Model) -> None:
-    prompt = model.tokenizer().encode("word " * 8000)[:7000]
-    generator = model.generator(max_length=7100, sampling=Sampling())
-    begun = threading.Event()
+@pytest.fixture(scope="module")
+def long_prompt(model: Model) -> list[int]:
+    """More than is read in chunks: one call of the library, of seconds."""
+    return model.tokenizer().encode("word " * 6000)[: genai.UNCHUNKED_ABOVE_TOKENS + 100]
 
-    def end_it() -> None:
-        begun.wait()
-        generator.terminate()
 
-    other = threading.Thread(target=end_it)
+def test_other_threads_run_while_a_prompt_is_read(model: Model, long_prompt: list[int]) -> None:
+    generator = model.generator(max_length=len(long_prompt) + 1, sampling=Sampling())
+    turns, is_read = 0, threading.Event()
+
+    def take_turns() -> None:
+        nonlocal turns
+        while not is_read.wait(0.001):
+            turns += 1
+
+    other = threading.Thread(target=take_turns)
     other.start()
-    begun.set()
-    with pytest.raises(GenaiError, match="erminate"):
-        generator.append(prompt)
+    before = turns
+    generator.append(long_prompt)
+    during = turns - before
+    is_read.set()
     other.join()
     generator.close()
+    assert during > 20
+
+
+def test_another_thread_can_end_the_reading_of_a_prompt(model: Model, long_prompt: list[int]) -> None:
+    generator = model.generator(max_length=len(long_prompt) + 1, sampling=Sampling())
+    other = threading.Timer(0.1, generator.terminate)
+    other.start()
+    with pytest.raises(GenaiError, match="erminate"):
+        generator.append(long_prompt)
+    other.join()
+    generator.close()
+    # Closed, it is nobody's any more.
     generator.terminate()
 
 

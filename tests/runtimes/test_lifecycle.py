@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def endless(endless_folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def streaming(client: httpx.Client, body: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
+def streaming(client: httpx.Client, body: dict[str, Any]) -> Generator[Iterator[dict[str, Any]]]:
     """A stream of which the first text has come."""
     with client.stream("POST", CHAT, json=body | {"stream": True}) as response:
         chunks = events(response)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -52,7 +53,12 @@ def test_metrics_count_tokens_and_time(server: Running, client: httpx.Client) ->
 def test_a_fixture_is_named_so_wherever_the_model_is_named(tmp_path: Path, fixture: bool) -> None:
     folder = tmp_path / "model"
     shutil.copytree(MODEL, folder)
-    manifest = {"repository": "microsoft/x", "fingerprint": "0123456789abcdef", "fixture": fixture, "files": {}}
+    manifest: dict[str, Any] = {
+        "repository": "microsoft/x",
+        "fingerprint": "0123456789abcdef",
+        "fixture": fixture,
+        "files": {},
+    }
     (folder / "slm-manifest.json").write_text(json.dumps(manifest))
     with serving(folder) as running, running.client() as client:
         (model,) = client.get("/v1/models").json()["data"]
