@@ -18,20 +18,26 @@ from components.platform.registry import Build, Registry, RegistryArgs
 from components.platform.roles import Role, grant
 from components.platform.vault import Vault, VaultArgs
 from components.serving.caddy import NATIVE_ROUTES, OPENAI_ROUTES, Backend
-from components.serving.gateway import Gateway, GatewayArgs, KeysArgs
+from components.serving.gateway import Gateway, GatewayArgs
 from components.serving.namespace import NAME, Namespace, NamespaceArgs
 from components.serving.onnx import OnnxArgs, OnnxRuntimeServer, check_fit, weights_of
-from components.serving.weights import ModelWeights, WeightsArgs
+from components.serving.vault_files import VaultFiles
+from components.serving.weights import ACCOUNT, TOKEN_FILE, ModelWeights, WeightsArgs
 from runtimes.fingerprint import image_tag
 from stacks.settings import AksCluster, OnnxServer, Settings, SettingsError, not_deployable_yet
 
 CADDY_TAG = "2.11.1"
 ONNX_FOLDER = "runtimes/onnx"
+HUB_TOKEN = "hf-token"  # noqa: S105
+"""Its name in the vault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackArgs:
-    """Everything that a stack depends on. `api_keys` is secret: JSON, name to key; `api_key_names` are not."""
+    """Everything that a stack depends on. `api_keys` is secret: JSON, name to key; `api_key_names` are not.
+
+    `hub_token` is secret too; without one, only public weights can be fetched.
+    """
 
     settings: Settings
     location: str
@@ -39,6 +45,7 @@ class StackArgs:
     tenant_id: str
     api_keys: pulumi.Output[str]
     api_key_names: tuple[str, ...]
+    hub_token: pulumi.Output[str] | None
     checkout: Path
 
 
@@ -59,9 +66,14 @@ class Stack(pulumi.ComponentResource):
         cluster = azure.cluster(cluster_settings)
         registry = azure.registry(cluster)
         vault = azure.vault()
-        keys = azure.keys(cluster, vault)
+        keys = azure.files("gateway", {key: f"api-keys-{key}" for key in args.api_key_names}, cluster, vault)
+        token = azure.files(ACCOUNT, {TOKEN_FILE: HUB_TOKEN}, cluster, vault) if args.hub_token else None
         pools = azure.pools(cluster, cluster_settings)
-        gateway = _serve(name, args, servers, _Platform(cluster, registry, keys, pools), child)
+        images = _Images(
+            onnx=args.settings.images.onnx or registry.image("slm-onnx", image_tag(args.checkout / ONNX_FOLDER)),
+            caddy=registry.image("caddy", CADDY_TAG),
+        )
+        gateway = _serve(name, args, servers, _Platform(cluster, images, keys, token, pools), child)
 
         self.outputs = {
             "endpoint": gateway.endpoint,
@@ -73,17 +85,25 @@ class Stack(pulumi.ComponentResource):
             "resource_group": group.name,
             "cluster": cluster.name,
             "registry": registry.login_server,
+            "images": {"onnx": images.onnx, "caddy": images.caddy},
             "vault": vault.name,
             "api_key_names": list(args.api_key_names),
         }
         self.register_outputs(dict(self.outputs))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Images:
+    onnx: pulumi.Input[str]
+    caddy: pulumi.Input[str]
+
+
 @dataclass(frozen=True)
 class _Platform:
     cluster: Cluster
-    registry: Registry
-    keys: KeysArgs
+    images: _Images
+    keys: VaultFiles
+    token: VaultFiles | None
     pools: NodePools
 
 
@@ -114,6 +134,7 @@ class _Azure:
                 zones=settings.zones,
                 authorized_ip_ranges=settings.authorized_ip_ranges,
                 private=settings.private,
+                administrators=settings.administrators,
             ),
             self._opts,
         )
@@ -136,34 +157,42 @@ class _Azure:
 
     def vault(self) -> Vault:
         keys = self._args.api_keys
+        secrets = {f"api-keys-{name}": _value(keys, name) for name in self._args.api_key_names}
+        if self._args.hub_token:
+            secrets[HUB_TOKEN] = self._args.hub_token
         return Vault(
             self._name,
             VaultArgs(
                 resource_group_name=self._group.name,
                 subscription_id=self._args.subscription_id,
                 tenant_id=self._args.tenant_id,
-                secrets={f"api-keys-{name}": _value(keys, name) for name in self._args.api_key_names},
+                secrets=secrets,
             ),
             self._opts,
         )
 
-    def keys(self, cluster: Cluster, vault: Vault) -> KeysArgs:
-        """The gateway's identity: it reads the vault's secrets, and nothing else is given to it."""
-        identity = Identity(f"{self._name}-gateway", IdentityArgs(resource_group_name=self._group.name), self._opts)
-        right = grant(
-            f"{self._name}-gateway-secrets",
-            role=Role.KEY_VAULT_SECRETS_USER,
-            scope=vault.id,
-            principal_id=identity.principal_id,
-            subscription_id=self._args.subscription_id,
-            opts=self._opts,
-        )
-        client_id = identity.federate(NAME, "gateway", cluster.issuer)
-        return KeysArgs(
-            vault_name=pulumi.Output.all(vault.ready, right.id).apply(lambda known: str(known[0])),
+    def files(self, account: str, files: Mapping[str, str], cluster: Cluster, vault: Vault) -> VaultFiles:
+        """Secrets of the vault for the pods of one service account, whose identity reads these and no others."""
+        identity = Identity(f"{self._name}-{account}", IdentityArgs(resource_group_name=self._group.name), self._opts)
+        rights = [
+            grant(
+                f"{self._name}-{account}-{file}",
+                role=Role.KEY_VAULT_SECRETS_USER,
+                scope=pulumi.Output.concat(vault.id, "/secrets/", secret),
+                principal_id=identity.principal_id,
+                subscription_id=self._args.subscription_id,
+                opts=self._opts,
+            )
+            for file, secret in files.items()
+        ]
+        client_id = identity.federate(NAME, account, cluster.issuer)
+        return VaultFiles(
+            vault_name=pulumi.Output.all(vault.ready, *(right.id for right in rights)).apply(
+                lambda known: str(known[0])
+            ),
             tenant_id=self._args.tenant_id,
             client_id=client_id,
-            names=self._args.api_key_names,
+            files=files,
         )
 
     def pools(self, cluster: Cluster, settings: AksCluster) -> NodePools:
@@ -210,18 +239,18 @@ def _serve(
         pulumi.Output.all(platform.cluster.kubeconfig, platform.pools.ready).apply(lambda known: str(known[0]))
     )
     place = Namespace(name, NamespaceArgs(kubeconfig=kubeconfig), opts)
-    image = settings.images.onnx or platform.registry.image("slm-onnx", image_tag(args.checkout / ONNX_FOLDER))
     pool = next(iter(servers.values())).pool
     weights = ModelWeights(
         "weights",
         WeightsArgs(
             namespace=place.name,
             provider=place.provider,
-            image=image,
+            image=platform.images.onnx,
             pool=pool,
             hub_endpoint=settings.hub_endpoint,
             size_gib=settings.weights_gib,
             wanted=dict(weights_of(server) for server in servers.values()),
+            token=platform.token,
         ),
         opts,
     )
@@ -231,7 +260,7 @@ def _serve(
             OnnxArgs(
                 namespace=place.name,
                 provider=place.provider,
-                image=image,
+                image=platform.images.onnx,
                 claim_name=weights.claim_name,
                 settings=server_settings,
             ),
@@ -242,7 +271,7 @@ def _serve(
         GatewayArgs(
             namespace=place.name,
             provider=place.provider,
-            image=platform.registry.image("caddy", CADDY_TAG),
+            image=platform.images.caddy,
             pool=pool,
             dns_label=unique(name, args.subscription_id),
             location=args.location,

@@ -6,8 +6,10 @@ in Pulumi's configuration. What a model needs of memory is `components.serving.s
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from contextlib import suppress
+from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,9 +22,15 @@ Tokens = Annotated[int, Field(ge=64, le=131_072, description="Phi-4-mini's conte
 VmSize = Annotated[str, Field(pattern=r"^Standard_[A-Z][A-Za-z0-9_]+$")]
 Zone = Literal["1", "2", "3"]
 Image = Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?/[a-z0-9._/-]+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")]
+Guid = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 Url = Annotated[str, Field(pattern=r"^https://[^\s]+$")]
-RESERVED = frozenset({"gateway", "weights", "v1", "api", "health", "reasoning"})
+RESERVED = frozenset({"gateway", "weights", "v1", "api", "health", "reasoning", "state", "default-deny"})
 """Names of parts of the stack, or first words of the gateway's own routes: a server of that name would hide them."""
+
+
+_KEY_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_KEY = re.compile(r"[A-Za-z0-9._~+/-]{12,}=*")
+_SET_KEYS = """echo '{"default": "sk-..."}' | pulumi config set --secret slm:apiKeys"""
 
 
 class SettingsError(Exception):
@@ -131,6 +139,7 @@ class AksCluster(Section):
     system_count: Annotated[int, Field(ge=1, le=10)] = 1
     authorized_ip_ranges: tuple[str, ...] = ()
     private: bool = False
+    administrators: tuple[Guid, ...] = ()
     pools: Annotated[dict[Name, Pool], Field(min_length=1)]
 
 
@@ -155,7 +164,7 @@ Cluster = Annotated[AksCluster | ExistingCluster | SharedCluster, Field(discrimi
 class Gateway(Section):
     """The only way in."""
 
-    replicas: Annotated[int, Field(ge=1, le=10)] = 1
+    replicas: Annotated[int, Field(ge=1, le=10)] = 2
     max_body_mib: Annotated[int, Field(ge=1, le=100)] = 10
     wait_seconds: Annotated[int, Field(ge=1, le=600, description="how long a request is held for a server")] = 60
     acme_directory: Url = "https://acme-v02.api.letsencrypt.org/directory"
@@ -211,11 +220,38 @@ def load(raw: object) -> Settings:
     Raises:
         SettingsError: one sentence for each thing that is wrong: where, what, and how to mend it.
     """
+    if raw is None:
+        raise SettingsError("slm:settings is missing: write it into stacks/Pulumi.<stack>.yaml as Pulumi.dev.yaml does")
     try:
         # By JSON's rules: a list may stand for a tuple, but a text never for a number.
         return Settings.model_validate_json(json.dumps(raw))
     except ValidationError as error:
         raise SettingsError("\n".join(_sentences(error))) from None
+
+
+def key_names(api_keys: str | None) -> tuple[str, ...]:
+    """The keys' names, which are no secret; the keys themselves only ever travel as a secret.
+
+    A key is what RFC 6750 lets a bearer token be, at least 12 characters of it: a star would be a wildcard to the
+    gateway, and a space would end the token.
+
+    Raises:
+        SettingsError: if `slm:apiKeys` is missing or no JSON object of names and keys.
+    """
+    keys: object = None
+    with suppress(ValueError):
+        keys = json.loads(api_keys or "")
+    if not isinstance(keys, dict) or not keys:
+        raise SettingsError(f"slm:apiKeys holds no named API key, and nobody could ask the model. Set one: {_SET_KEYS}")
+    named = cast(dict[str, object], keys)
+    for name, key in named.items():
+        if not _KEY_NAME.fullmatch(name):
+            raise SettingsError(f"slm:apiKeys has a name that the vault does not take: use a-z, 0-9, -. {_SET_KEYS}")
+        if not isinstance(key, str) or not _KEY.fullmatch(key):
+            raise SettingsError(
+                f"slm:apiKeys.{name} is no API key: use at least 12 letters, digits or -._~+/. Set it again: {_SET_KEYS}"
+            )
+    return tuple(named)
 
 
 def not_deployable_yet(settings: Settings) -> str | None:

@@ -21,7 +21,11 @@ CLEANER_HOURS = 48
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterArgs:
-    """What a cluster needs to know."""
+    """What a cluster needs to know.
+
+    `administrators` are Entra object ids that may do everything in Kubernetes. Whoever deploys must be among them, or
+    have that right from the subscription already: an Azure Owner is nobody in Kubernetes.
+    """
 
     resource_group_name: pulumi.Input[str]
     subscription_id: pulumi.Input[str]
@@ -34,6 +38,7 @@ class ClusterArgs:
     zones: Sequence[str] = ()
     authorized_ip_ranges: Sequence[str] = ()
     private: bool = False
+    administrators: Sequence[str] = ()
 
 
 class Cluster(pulumi.ComponentResource):
@@ -60,7 +65,7 @@ class Cluster(pulumi.ComponentResource):
         self.name = cluster.name
         self.issuer = cluster.oidc_issuer_profile.apply(lambda profile: str(profile.issuer_url) if profile else "")
         self.kubelet_principal_id = kubelet.principal_id
-        self.kubeconfig = self._kubeconfig(args, cluster)
+        self.kubeconfig = self._kubeconfig(args, cluster, self._administrators(name, args, cluster, child))
         self.register_outputs({"name": self.name, "issuer": self.issuer})
 
     @staticmethod
@@ -127,9 +132,30 @@ class Cluster(pulumi.ComponentResource):
         )
 
     @staticmethod
-    def _kubeconfig(args: ClusterArgs, cluster: aks.ManagedCluster) -> pulumi.Output[str]:
+    def _administrators(
+        name: str, args: ClusterArgs, cluster: aks.ManagedCluster, opts: pulumi.ResourceOptions
+    ) -> Sequence[pulumi.Resource]:
+        return [
+            grant(
+                f"{name}-administrator-{who}",
+                role=Role.AKS_RBAC_CLUSTER_ADMIN,
+                scope=cluster.id,
+                principal_id=who,
+                subscription_id=args.subscription_id,
+                opts=opts,
+                person=True,
+            )
+            for who in args.administrators
+        ]
+
+    @staticmethod
+    def _kubeconfig(
+        args: ClusterArgs, cluster: aks.ManagedCluster, rights: Sequence[pulumi.Resource]
+    ) -> pulumi.Output[str]:
+        # A kubeconfig is of no use before its holder may do something.
+        name = pulumi.Output.all(cluster.name, *(right.urn for right in rights)).apply(lambda known: str(known[0]))
         credentials = aks.list_managed_cluster_user_credentials_output(
-            resource_group_name=args.resource_group_name, resource_name=cluster.name
+            resource_group_name=args.resource_group_name, resource_name=name
         )
         return pulumi.Output.secret(credentials.kubeconfigs.apply(lambda found: _decoded(found[0].value)))
 

@@ -3,9 +3,12 @@
     request -> 443: known route? -> key? -> small enough? -> one loopback server for each backend -> its Service
 
 Each backend has a loopback server of its own, named after it, so that Caddy's own metrics tell the backends apart, held
-requests included. Paths are matched as they were sent: a doubled slash or an escaped dot is no known route.
+requests included. Paths are matched as they were sent, byte by byte: a doubled slash, an escape, another case is no
+known route. Does not own the keys, which Caddy reads from files at each request, nor the pod (`serving.gateway`).
 """
 
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +16,15 @@ HTTPS_PORT = 8443
 HTTP_PORT = 8080
 METRICS_PORT = 9180
 FIRST_BACKEND_PORT = 9001
+GRACE_SECONDS = 60
+"""How long a stream may go on in a gateway that ends."""
+RETRY_AFTER_SECONDS = 10
 KEYS = "/etc/slm/keys"
 OPENAI_ROUTES = ("/v1/chat/completions", "/v1/models")
 NATIVE_ROUTES: Mapping[str, Sequence[str]] = {"onnx": ("/reasoning",)}
 """What an engine answers beside OpenAI's routes."""
+READY_ROUTES: Mapping[str, str] = {"onnx": "/health/ready"}
+"""Where an engine says by 200 that it would answer now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +56,8 @@ class GatewayConfig:
 
 def render_caddyfile(config: GatewayConfig) -> str:
     """The whole Caddyfile."""
-    blocks = [_options(config), _public(config), *(_backend(config, number) for number in range(len(config.backends)))]
-    return "\n".join([*blocks, _metrics()])
+    backends = [_backend(config, backend, _port(number)) for number, backend in enumerate(config.backends)]
+    return "\n\n".join([_options(config), _public(config), _other_names(), *backends, _metrics()]) + "\n"
 
 
 def routes(config: GatewayConfig) -> dict[str, list[tuple[str, str]]]:
@@ -67,126 +75,172 @@ def routes(config: GatewayConfig) -> dict[str, list[tuple[str, str]]]:
 
 
 def _options(config: GatewayConfig) -> str:
-    names = "".join(
-        f"""
-	servers 127.0.0.1:{FIRST_BACKEND_PORT + number} {{
-		name {backend.name}
-	}}"""
+    named = [
+        _block(f"servers 127.0.0.1:{_port(number)}", f"name {backend.name}")
         for number, backend in enumerate(config.backends)
+    ]
+    return _block(
+        "",
+        "admin unix//tmp/admin.sock",
+        "persist_config off",
+        f"http_port {HTTP_PORT}",
+        f"https_port {HTTPS_PORT}",
+        f"grace_period {GRACE_SECONDS}s",
+        "metrics",
+        # Named alone: without it Caddy would turn to another authority when this one refuses.
+        _block("cert_issuer acme", f"dir {config.acme_directory}"),
+        _block(f"servers :{HTTPS_PORT}", "name gateway", "protocols h1 h2"),
+        *named,
     )
-    return f"""{{
-	admin unix//tmp/admin.sock
-	persist_config off
-	http_port {HTTP_PORT}
-	https_port {HTTPS_PORT}
-	grace_period 60s
-	metrics
-	cert_issuer acme {{
-		dir {config.acme_directory}
-	}}
-	servers :{HTTPS_PORT} {{
-		name gateway
-		protocols h1 h2
-	}}{names}
-}}
-"""
 
 
 def _public(config: GatewayConfig) -> str:
     served = routes(config)
-    handlers = "\n".join(_route(config, number, served[backend.name]) for number, backend in enumerate(config.backends))
-    states = ", ".join(f'"{backend.name}": {{"engine": "{backend.engine}"}}' for backend in config.backends)
-    return f"""{config.public_name} {{
-	request_body {{
-		max_size {config.max_body_mib}MiB
-	}}
-
-	handle /health {{
-		header Content-Type application/json
-		respond `{{"status": "ok", "servers": {{{states}}}}}` 200
-	}}
-{handlers}
-	handle {{
-		{_refusal(404, "There is no such route.", "not_found")}
-	}}
-	handle_errors {{
-		@large expression {{err.status_code}} == 413
-		handle @large {{
-			{_refusal(413, f"The request is larger than {config.max_body_mib} MiB.", "request_too_large")}
-		}}
-		@away expression {{err.status_code}} in [502, 503, 504]
-		handle @away {{
-			header Retry-After 10
-			{_refusal(503, "The server is not up; try again soon.", "server_unavailable", "server_error")}
-		}}
-		handle {{
-			{_refusal(500, "The gateway failed.", "internal_error", "server_error")}
-		}}
-	}}
-}}
-"""
+    handlers = [
+        _route(config, backend, _port(number), served[backend.name]) for number, backend in enumerate(config.backends)
+    ]
+    return _block(
+        config.public_name,
+        _block("request_body", f"max_size {config.max_body_mib}MiB"),
+        _health(config.backends),
+        *handlers,
+        _block("handle", _not_found()),
+        _block("handle_errors", _state_errors(), *_errors(config)),
+    )
 
 
-def _route(config: GatewayConfig, number: int, pairs: Sequence[tuple[str, str]]) -> str:
-    name = config.backends[number].name
-    raw = " || ".join(f"{{http.request.orig_uri.path}} == '{path}'" for path, _ in pairs)
-    rewrites = "\n".join(f"\t\t\trewrite {path} {target}" for path, target in pairs if path != target)
-    keys = "\n".join(f'\t\t\theader Authorization "Bearer {{file.{KEYS}/{key}}}"' for key in config.keys)
-    return f"""
-	@{name} `{raw}`
-	handle @{name} {{
-		@{name}_stranger not {{
-{keys}
-		}}
-		handle @{name}_stranger {{
-			header WWW-Authenticate Bearer
-			{_refusal(401, "The API key is missing or not valid.", "invalid_api_key")}
-		}}
-		handle {{
-{rewrites}
-			reverse_proxy 127.0.0.1:{FIRST_BACKEND_PORT + number} {{
-				flush_interval -1
-			}}
-		}}
-	}}
-"""
+def _health(backends: Sequence[Backend]) -> str:
+    """Each server's state, which the gateway asks for when it is asked; `ok` is the gateway's own."""
+    states = ", ".join(
+        f'"{backend.name}": {{"engine": "{backend.engine}", "state": "{{{{httpInclude "/state/{backend.name}"}}}}"}}'
+        for backend in backends
+    )
+    answer = _block(
+        "handle @health",
+        _block("templates", "mime application/json"),
+        "header Content-Type application/json",
+        f'respond `{{"status": "ok", "servers": {{{states}}}}}` 200',
+    )
+    return "\n".join([_exactly("@health", ["/health"]), answer, *map(_state, backends)])
 
 
-def _backend(config: GatewayConfig, number: int) -> str:
-    backend = config.backends[number]
-    # Connections are not kept: one that waits in the pool for a pod which has ended would lose the next request.
-    return f"""http://:{FIRST_BACKEND_PORT + number} {{
-	bind 127.0.0.1
-	request_header -Authorization
-	reverse_proxy {backend.host}:80 {{
-		flush_interval -1
-		lb_try_duration {config.wait_seconds}s
-		lb_try_interval 250ms
-		transport http {{
-			dial_timeout 1s
-			keepalive off
-		}}
-	}}
-}}
-"""
+def _state(backend: Backend) -> str:
+    """One word on a server. Only the gateway itself asks, by `httpInclude`: no caller comes from its own loopback."""
+    matcher = _block(f"@state_{backend.name}", f"path /state/{backend.name}", "remote_ip 127.0.0.1")
+    asked = _block(
+        f"reverse_proxy {backend.host}:80",
+        f"rewrite {READY_ROUTES[backend.engine]}",
+        "header_up -Authorization",
+        _block("transport http", "dial_timeout 1s", "response_header_timeout 2s", "keepalive off"),
+        "@ready status 200",
+        _block("handle_response @ready", "respond ready"),
+        _block("handle_response", "respond starting"),
+    )
+    return "\n".join([matcher, _block(f"handle @state_{backend.name}", asked)])
+
+
+def _state_errors() -> str:
+    matcher = _block("@state", "path /state/*", "remote_ip 127.0.0.1")
+    return "\n".join([matcher, _block("handle @state", "respond down 200")])
+
+
+def _route(config: GatewayConfig, backend: Backend, port: int, pairs: Sequence[tuple[str, str]]) -> str:
+    caller = f"@{backend.name}_caller"
+    # A file that is missing reads as nothing, and "Bearer " and nothing must open nothing: hence the expression.
+    keys = [f'header Authorization "Bearer {{file.{KEYS}/{key}}}"' for key in config.keys]
+    matcher = _block(caller, "header_regexp Authorization ^Bearer\\x20[!-~]+$", *keys)
+    proxy = _block(
+        f"handle {caller}",
+        *(f"rewrite {path} {target}" for path, target in pairs if path != target),
+        _block(f"reverse_proxy 127.0.0.1:{port}", "flush_interval -1"),
+    )
+    stranger = _block(
+        "handle",
+        "header WWW-Authenticate Bearer",
+        _refusal(401, "The API key is missing or not valid.", "invalid_api_key"),
+    )
+    name = f"@{backend.name}"
+    return "\n".join(
+        [_exactly(name, [path for path, _ in pairs]), _block(f"handle {name}", matcher, proxy, stranger)],
+    )
+
+
+def _errors(config: GatewayConfig) -> list[str]:
+    return [
+        "@large expression {err.status_code} == 413",
+        _block(
+            "handle @large",
+            _refusal(413, f"The request is larger than {config.max_body_mib} MiB.", "request_too_large"),
+        ),
+        *_away(),
+        _block("handle", _refusal(500, "The gateway failed.", "internal_error", "server_error")),
+    ]
+
+
+def _away() -> list[str]:
+    return [
+        "@away expression {err.status_code} in [502, 503, 504]",
+        _block(
+            "handle @away",
+            f"header Retry-After {RETRY_AFTER_SECONDS}",
+            _refusal(503, "The server is not up; try again soon.", "server_unavailable", "server_error"),
+        ),
+    ]
+
+
+def _other_names() -> str:
+    """Whoever speaks to the gateway by another name: Caddy would answer 200 and nothing."""
+    return _block(f"https://:{HTTPS_PORT}", _not_found())
+
+
+def _backend(config: GatewayConfig, backend: Backend, port: int) -> str:
+    proxy = _block(
+        f"reverse_proxy {backend.host}:80",
+        "flush_interval -1",
+        f"lb_try_duration {config.wait_seconds}s",
+        "lb_try_interval 250ms",
+        # Connections are not kept: one that waits in the pool for a pod which has ended would lose the next request.
+        _block("transport http", "dial_timeout 1s", "keepalive off"),
+    )
+    return _block(
+        f"http://:{port}",
+        "bind 127.0.0.1",
+        "request_header -Authorization",
+        proxy,
+        _block("handle_errors", *_errors(config)),
+    )
 
 
 def _metrics() -> str:
-    return f"""http://:{METRICS_PORT} {{
-	handle /metrics {{
-		metrics
-	}}
-	handle /healthz {{
-		respond 200
-	}}
-	handle {{
-		respond 404
-	}}
-}}
-"""
+    return _block(
+        f"http://:{METRICS_PORT}",
+        _block("handle /metrics", "metrics"),
+        _block("handle /healthz", "respond 200"),
+        _block("handle", "respond 404"),
+    )
+
+
+def _exactly(matcher: str, paths: Sequence[str]) -> str:
+    """A matcher for these paths as they came over the wire, with or without a query."""
+    choice = "|".join(re.escape(path).replace("\\-", "-") for path in paths)
+    return f"{matcher} vars_regexp {{http.request.orig_uri}} ^({choice})(\\?.*)?$"
+
+
+def _not_found() -> str:
+    return _refusal(404, "There is no such route.", "not_found")
 
 
 def _refusal(status: int, message: str, code: str, kind: str = "invalid_request_error") -> str:
     """An error in OpenAI's shape."""
     body = f'{{"error": {{"message": "{message}", "type": "{kind}", "param": null, "code": "{code}"}}}}'
-    return f"header Content-Type application/json\n\t\t\trespond `{body}` {status}"
+    return f"header Content-Type application/json\nrespond `{body}` {status}"
+
+
+def _port(number: int) -> int:
+    return FIRST_BACKEND_PORT + number
+
+
+def _block(head: str, *parts: str) -> str:
+    """A head and what is within its braces, indented as `caddy fmt` does."""
+    inside = textwrap.indent("\n".join(parts), "\t")
+    return f"{head} {{\n{inside}\n}}".lstrip()

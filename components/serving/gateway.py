@@ -11,8 +11,17 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.platform.naming import digest
-from components.serving import network_policies
-from components.serving.caddy import HTTP_PORT, HTTPS_PORT, KEYS, METRICS_PORT, Backend, GatewayConfig, render_caddyfile
+from components.serving import network_policies, vault_files
+from components.serving.caddy import (
+    GRACE_SECONDS,
+    HTTP_PORT,
+    HTTPS_PORT,
+    KEYS,
+    METRICS_PORT,
+    Backend,
+    GatewayConfig,
+    render_caddyfile,
+)
 from components.serving.manifests import (
     Manifest,
     claim,
@@ -28,6 +37,7 @@ from components.serving.manifests import (
     selector,
     spread,
 )
+from components.serving.vault_files import VaultFiles
 from components.serving.weights import shared_volume
 from stacks.settings import Gateway as GatewaySettings
 from stacks.settings import Resources
@@ -36,18 +46,7 @@ NAME = "gateway"
 RESOURCES = Resources(cpu_request=0.1, cpu_limit=1, memory_request_gib=0.0625, memory_limit_gib=0.25)
 DATA_GIB = 1
 PRE_STOP_SECONDS = 5
-DRAIN_SECONDS = 60
-"""As `grace_period` in the Caddyfile: how long a stream may go on in a gateway that ends."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class KeysArgs:
-    """Where the keys are: names of secrets in a vault, and the identity that may read them."""
-
-    vault_name: pulumi.Input[str]
-    tenant_id: pulumi.Input[str]
-    client_id: pulumi.Input[str]
-    names: Sequence[str]
+KEYS_CLASS = "gateway-keys"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +59,7 @@ class GatewayArgs:
     pool: str
     dns_label: pulumi.Input[str]
     location: str
-    keys: KeysArgs
+    keys: VaultFiles
     backends: Sequence[Backend]
     default_server: str
     settings: GatewaySettings
@@ -97,7 +96,7 @@ class Gateway(pulumi.ComponentResource):
     @staticmethod
     def _account(name: str, args: GatewayArgs, opts: pulumi.ResourceOptions) -> kubernetes.core.v1.ServiceAccount:
         described = metadata(args.namespace, NAME, NAME)
-        described["annotations"] = {"azure.workload.identity/client-id": args.keys.client_id}
+        described["annotations"] = vault_files.account_annotations(args.keys)
         return kubernetes.core.v1.ServiceAccount(
             f"{name}-account", metadata=described, automount_service_account_token=False, opts=opts
         )
@@ -106,10 +105,10 @@ class Gateway(pulumi.ComponentResource):
     def _keys(name: str, args: GatewayArgs, opts: pulumi.ResourceOptions) -> kubernetes.apiextensions.CustomResource:
         return kubernetes.apiextensions.CustomResource(
             f"{name}-keys",
-            api_version="secrets-store.csi.x-k8s.io/v1",
-            kind="SecretProviderClass",
-            metadata=metadata(args.namespace, "gateway-keys", NAME),
-            spec=secret_provider(args.keys),
+            api_version=vault_files.API_VERSION,
+            kind=vault_files.KIND,
+            metadata=metadata(args.namespace, KEYS_CLASS, NAME),
+            spec=vault_files.provider_class(args.keys),
             opts=opts,
         )
 
@@ -180,22 +179,6 @@ class Gateway(pulumi.ComponentResource):
         )
 
 
-def secret_provider(keys: KeysArgs) -> Manifest:
-    """The SecretProviderClass' `spec`: each key becomes a file of the key's name."""
-    objects = "array:\n" + "".join(
-        f"  - |\n    objectName: api-keys-{name}\n    objectAlias: {name}\n    objectType: secret\n"
-        for name in keys.names
-    )
-    parameters = {
-        "usePodIdentity": "false",
-        "clientID": keys.client_id,
-        "keyvaultName": keys.vault_name,
-        "tenantId": keys.tenant_id,
-        "objects": objects,
-    }
-    return {"provider": "azure", "parameters": parameters}
-
-
 def service_spec() -> Manifest:
     """The public Service's `spec`. The client's own address is kept, for logs and limits."""
     return {
@@ -216,18 +199,18 @@ def deployment_spec(args: GatewayArgs, configuration: pulumi.Input[str], volume:
         "selector": {"matchLabels": selector(NAME)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "template": {
-            "metadata": {"labels": labels(NAME, NAME) | {"azure.workload.identity/use": "true"}},
+            "metadata": {"labels": labels(NAME, NAME) | vault_files.POD_LABELS},
             "spec": {
                 "serviceAccountName": NAME,
                 "automountServiceAccountToken": False,
-                "terminationGracePeriodSeconds": PRE_STOP_SECONDS + DRAIN_SECONDS + 5,
+                "terminationGracePeriodSeconds": PRE_STOP_SECONDS + GRACE_SECONDS + 5,
                 "nodeSelector": {"slm/pool": args.pool},
                 "topologySpreadConstraints": spread(NAME),
                 "securityContext": pod_security(),
                 "containers": [_container(args.image)],
                 "volumes": [
                     {"name": "configuration", "configMap": {"name": configuration}},
-                    _keys_volume(),
+                    vault_files.volume("keys", KEYS_CLASS),
                     claim("data", volume, read_only=False),
                     scratch("tmp", "16Mi"),
                 ],
@@ -262,20 +245,11 @@ def _container(image: pulumi.Input[str]) -> Manifest:
     }
 
 
-def _keys_volume() -> Manifest:
-    driver = {
-        "driver": "secrets-store.csi.k8s.io",
-        "readOnly": True,
-        "volumeAttributes": {"secretProviderClass": "gateway-keys"},
-    }
-    return {"name": "keys", "csi": driver}
-
-
 def _config(args: GatewayArgs, public_name: str) -> GatewayConfig:
     return GatewayConfig(
         public_name=public_name,
         acme_directory=args.settings.acme_directory,
-        keys=args.keys.names,
+        keys=list(args.keys.files),
         backends=args.backends,
         default=args.default_server,
         max_body_mib=args.settings.max_body_mib,

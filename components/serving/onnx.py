@@ -70,11 +70,14 @@ class OnnxRuntimeServer(pulumi.ComponentResource):
             spec=disruption_budget(name),
             opts=child,
         )
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{name}-account", metadata=described, automount_service_account_token=False, opts=child
+        )
         deployment = kubernetes.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=described,
             spec=deployment_spec(name, args),
-            opts=child,
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[account])),
         )
         kubernetes.core.v1.Service(
             f"{name}-service",
@@ -116,6 +119,7 @@ def deployment_spec(name: str, args: OnnxArgs) -> Manifest:
         "template": {
             "metadata": {"labels": labels(name, "server")},
             "spec": {
+                "serviceAccountName": name,
                 "automountServiceAccountToken": False,
                 "terminationGracePeriodSeconds": PRE_STOP_SECONDS + args.settings.shutdown_seconds + 5,
                 "nodeSelector": {"slm/pool": args.settings.pool},

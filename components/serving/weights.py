@@ -4,13 +4,14 @@ A new revision is a new folder and a new job: old pods keep theirs through a rol
 checks and finishes a folder (`runtimes/onnx`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.platform.naming import digest
-from components.serving import network_policies
+from components.serving import network_policies, vault_files
 from components.serving.catalogue import Weights
 from components.serving.manifests import (
     Manifest,
@@ -18,22 +19,31 @@ from components.serving.manifests import (
     container_security,
     environment,
     labels,
+    metadata,
     pod_security,
     resources,
     scratch,
 )
+from components.serving.vault_files import VaultFiles
 from stacks.settings import Resources
 
 MOUNT = "/models"
 REVISION_CHARACTERS = 12
-RESOURCES = Resources(cpu_request=0.25, cpu_limit=2, memory_request_gib=0.5, memory_limit_gib=2)
+RESOURCES = Resources(cpu_request=0.5, cpu_limit=2, memory_request_gib=0.5, memory_limit_gib=2)
 """A download needs little; hashing what came takes a core for seconds."""
 RETRIES = 6
+ACCOUNT = "weights"
+TOKEN_CLASS = "hub-token"  # noqa: S105
+TOKEN_FOLDER = "/etc/slm/hf"  # noqa: S105
+TOKEN_FILE = "hf-token"  # noqa: S105
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsArgs:
-    """`wanted` maps a format, such as `onnx-int4`, to where its files come from."""
+    """`wanted` maps a format, such as `onnx-int4`, to where its files come from.
+
+    `token` is the model hub's, for weights that are not public: one file called `hf-token`; None asks without.
+    """
 
     namespace: pulumi.Input[str]
     provider: kubernetes.Provider
@@ -41,7 +51,8 @@ class WeightsArgs:
     pool: str
     hub_endpoint: str
     size_gib: float
-    wanted: dict[str, Weights]
+    wanted: Mapping[str, Weights]
+    token: VaultFiles | None = None
 
 
 class ModelWeights(pulumi.ComponentResource):
@@ -55,9 +66,9 @@ class ModelWeights(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self, provider=args.provider)
 
         volume = self._volume(name, args, child)
-        policy = self._policy(name, args, child)
+        first = [self._policy(name, args, child), self._account(name, args, child), *self._token(name, args, child)]
         filled = [
-            self._job(name, args, format_, weights, volume, pulumi.ResourceOptions.merge(child, _after(policy)))
+            self._job(name, args, format_, weights, volume, pulumi.ResourceOptions.merge(child, _after(*first)))
             for format_, weights in args.wanted.items()
         ]
 
@@ -85,6 +96,29 @@ class ModelWeights(pulumi.ComponentResource):
         )
 
     @staticmethod
+    def _account(name: str, args: WeightsArgs, opts: pulumi.ResourceOptions) -> kubernetes.core.v1.ServiceAccount:
+        described = metadata(args.namespace, ACCOUNT, "weights")
+        if args.token:
+            described["annotations"] = vault_files.account_annotations(args.token)
+        return kubernetes.core.v1.ServiceAccount(
+            f"{name}-account", metadata=described, automount_service_account_token=False, opts=opts
+        )
+
+    @staticmethod
+    def _token(name: str, args: WeightsArgs, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
+        if args.token is None:
+            return []
+        token = kubernetes.apiextensions.CustomResource(
+            f"{name}-token",
+            api_version=vault_files.API_VERSION,
+            kind=vault_files.KIND,
+            metadata=metadata(args.namespace, TOKEN_CLASS, "weights"),
+            spec=vault_files.provider_class(args.token),
+            opts=opts,
+        )
+        return [token]
+
+    @staticmethod
     def _job(
         name: str,
         args: WeightsArgs,
@@ -99,7 +133,7 @@ class ModelWeights(pulumi.ComponentResource):
         return kubernetes.batch.v1.Job(
             job,
             metadata={"namespace": args.namespace, "name": job, "labels": labels("weights", "weights")},
-            spec=job_spec(pod(args.image, args.pool, args.hub_endpoint, claim_name, format_, weights)),
+            spec=job_spec(pod(args, claim_name, format_, weights)),
             # A new image does not change what was fetched, and a job's template cannot be changed in place.
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["spec.template"])),
         )
@@ -125,8 +159,8 @@ def folder(weights: Weights, format_: str) -> str:
     return f"{MOUNT}/{slug}/{weights.revision[:REVISION_CHARACTERS]}-{format_}"
 
 
-def command(weights: Weights, format_: str) -> list[str]:
-    """The job's command line."""
+def command(weights: Weights, format_: str, *, with_token: bool = False) -> list[str]:
+    """The job's command line; the token is the file's name there, never its content."""
     return [
         "python3",
         "-m",
@@ -136,36 +170,37 @@ def command(weights: Weights, format_: str) -> list[str]:
         *([f"--subfolder={weights.subfolder}"] if weights.subfolder else []),
         f"--format={format_}",
         f"--destination={folder(weights, format_)}",
+        *([f"--token-file={TOKEN_FOLDER}/{TOKEN_FILE}"] if with_token else []),
     ]
 
 
-def pod(
-    image: pulumi.Input[str],
-    pool: str,
-    hub_endpoint: str,
-    claim_name: pulumi.Input[str],
-    format_: str,
-    weights: Weights,
-) -> Manifest:
+def pod(args: WeightsArgs, claim_name: pulumi.Input[str], format_: str, weights: Weights) -> Manifest:
     """The job's pod."""
+    mounts = [{"name": "models", "mountPath": MOUNT}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    volumes = [claim("models", claim_name, read_only=False), scratch("tmp", "1Gi")]
+    if args.token:
+        mounts.append({"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True})
+        volumes.append(vault_files.volume("token", TOKEN_CLASS))
+    hub = {"HF_ENDPOINT": args.hub_endpoint, "HF_HOME": "/tmp/hub", "HF_HUB_DISABLE_TELEMETRY": "1"}  # noqa: S108
     container = {
         "name": "weights",
-        "image": image,
-        "command": command(weights, format_),
-        "env": environment({"HF_ENDPOINT": hub_endpoint, "HF_HOME": "/tmp/hub", "HF_HUB_DISABLE_TELEMETRY": "1"}),  # noqa: S108
+        "image": args.image,
+        "command": command(weights, format_, with_token=args.token is not None),
+        "env": environment(hub),
         "resources": resources(RESOURCES),
         "securityContext": container_security(),
-        "volumeMounts": [{"name": "models", "mountPath": MOUNT}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": mounts,
     }
     return {
-        "metadata": {"labels": labels("weights", "weights")},
+        "metadata": {"labels": labels("weights", "weights") | (vault_files.POD_LABELS if args.token else {})},
         "spec": {
             "restartPolicy": "OnFailure",
+            "serviceAccountName": ACCOUNT,
             "automountServiceAccountToken": False,
-            "nodeSelector": {"slm/pool": pool},
+            "nodeSelector": {"slm/pool": args.pool},
             "securityContext": pod_security(),
             "containers": [container],
-            "volumes": [claim("models", claim_name, read_only=False), scratch("tmp", "1Gi")],
+            "volumes": volumes,
         },
     }
 

@@ -41,8 +41,7 @@ class Kube:
 
     def list(self, path: str, **parameters: str) -> list[Object]:
         """The items of a list; none where the kind is not served."""
-        # What the API server remembers is recent enough, and asking etcd costs it more than the answer.
-        answer = self._client.get(path, params={"resourceVersion": "0", **parameters})
+        answer = self._client.get(path, params=parameters)
         return [] if answer.status_code == HTTPStatus.NOT_FOUND else answer.raise_for_status().json()["items"]
 
     def text(self, path: str, **parameters: str) -> str:

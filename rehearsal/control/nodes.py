@@ -1,4 +1,4 @@
-"""Nodes for agent pools: simulated ones come and go with their pool, a real one carries its pool's labels and taints."""
+"""Nodes for agent pools: simulated ones come and go with their pool, a real one has its pool's labels and taints."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -49,13 +49,16 @@ USERS = {
 }
 
 
-def ensure(folder: Path, addresses: Sequence[str], node: str | None = None) -> None:
-    """Have every certificate in `folder`. `addresses` are the API server's IP addresses, the first Service address
-    included; with a `node`, its kubelet gets a certificate for its name and these addresses as well."""
+def ensure(folder: Path, addresses: Sequence[str], node: str | None = None) -> bool:
+    """Have every certificate in `folder`; whether they had to be made, and what runs has to be started again.
+
+    `addresses` are the API server's IP addresses, the first Service address included; with a `node`, its kubelet gets
+    a certificate for its name and these addresses as well.
+    """
     wanted = json.dumps({"addresses": sorted(addresses), "node": node})
     stamp = folder / "made-for.json"
     if stamp.exists() and stamp.read_text() == wanted and _fresh(folder / "ca.crt"):
-        return
+        return False
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     stamp.unlink(missing_ok=True)
     authority = _Authority(folder, "ca")
@@ -65,8 +68,10 @@ def ensure(folder: Path, addresses: Sequence[str], node: str | None = None) -> N
     if node is not None:
         authority.issue("kubelet", User(f"system:node:{node}", "system:nodes"), (node, "localhost"), addresses)
     _Authority(folder, "front-ca").issue("front-proxy", User("front-proxy"))
-    _signing_key(folder)
+    if not (folder / "sa.pub").exists():  # it does not expire, and tokens that it signed are about
+        _signing_key(folder)
     stamp.write_text(wanted)
+    return True
 
 
 def kubeconfig(folder: Path, user: str, server: str) -> str:
@@ -100,6 +105,19 @@ def write_kubeconfig(target: Path, folder: Path, user: str, server: str) -> None
     _write(target, kubeconfig(folder, user, server).encode())
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=True,
+    key_cert_sign=True,
+    crl_sign=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class _Authority:
     """A certificate authority whose key stays in the folder."""
 
@@ -108,8 +126,9 @@ class _Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"slm {name}")])
         certificate = (
-            _builder(self._subject, self._subject, self._key)
+            _builder(self._subject, self._subject, self._key, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)
             .sign(self._key, hashes.SHA256())
         )
         _write_pair(folder, name, certificate, self._key)
@@ -120,7 +139,7 @@ class _Authority:
         if user.organization:
             attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, user.organization))
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        builder = _builder(x509.Name(attributes), self._subject, key).add_extension(
+        builder = _builder(x509.Name(attributes), self._subject, key, self._key).add_extension(
             x509.ExtendedKeyUsage(usages), critical=False
         )
         alternatives = [
@@ -132,7 +151,9 @@ class _Authority:
         _write_pair(self._folder, name, builder.sign(self._key, hashes.SHA256()), key)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, issuer_key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -142,6 +163,9 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + timedelta(days=VALID_DAYS))
+        # Strict clients, Python's from 3.13 on among them, want both.
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
 
 
@@ -154,6 +178,8 @@ def _signing_key(folder: Path) -> None:
 
 
 def _fresh(certificate: Path) -> bool:
+    if not certificate.exists():
+        return False
     found = x509.load_pem_x509_certificate(certificate.read_bytes())
     return found.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)
 
@@ -170,9 +196,11 @@ def _private(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
 
 
 def _write(file: Path, content: bytes) -> None:
-    file.unlink(missing_ok=True)
-    file.touch(mode=0o600)
-    file.write_bytes(content)
+    unfinished = file.with_name(f".{file.name}.new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_bytes(content)
+    unfinished.replace(file)
 
 
 def _data(file: Path) -> str:

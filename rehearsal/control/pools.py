@@ -11,7 +11,7 @@ import httpx
 from rehearsal.control.kube import Object
 from rehearsal.control.machines import Machine, machine
 
-API_VERSION = "2025-05-01"
+API_VERSION = "2025-09-01"
 POOL_LABEL = "kubernetes.azure.com/agentpool"
 _DEFAULT_MAX_PODS = 250
 """AKS's default with Azure CNI overlay."""

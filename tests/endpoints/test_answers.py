@@ -70,9 +70,16 @@ def test_the_guides_questions_are_answered_rightly(client: httpx.Client, model: 
 
 @pytest.mark.parametrize("prompt", ONNX, ids=lambda prompt: prompt["id"])
 def test_the_reasoning_route_keeps_the_guides_contract(client: httpx.Client, prompt: dict[str, Any]) -> None:
-    body = {"prompt": prompt["prompt"], "task_type": prompt["task"], "max_length": prompt["max_length"], "temperature": 0}
+    body = {
+        "prompt": prompt["prompt"],
+        "task_type": prompt["task"],
+        "max_length": prompt["max_length"],
+        "temperature": 0,
+    }
     answer = client.post("/reasoning", json=body).raise_for_status().json()
-    assert {"generated_text", "task_type", "inference_time", "model", "prompt_tokens", "completion_tokens"} <= set(answer)
+    assert {"generated_text", "task_type", "inference_time", "model", "prompt_tokens", "completion_tokens"} <= set(
+        answer
+    )
     assert answer["task_type"] == prompt["task"]
     assert answer["inference_time"] > 0
     assert_right(prompt, answer["generated_text"])
@@ -98,7 +105,11 @@ def test_openais_client_reads_the_stream(stack: Stack, model: str) -> None:
         OpenAI(base_url=f"{stack.endpoint}/v1", api_key=stack.api_key, http_client=transport) as openai,
     ):
         stream = openai.chat.completions.create(
-            model=model, messages=chat(CHATS[0]), stream=True, temperature=0, max_tokens=200  # pyright: ignore
+            model=model,
+            messages=chat(CHATS[0]),
+            stream=True,
+            temperature=0,
+            max_tokens=200,  # pyright: ignore
         )
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
     assert_right(CHATS[0], text)

@@ -10,8 +10,25 @@ import pytest
 from tests.endpoints.conftest import Stack
 
 CHAT = {"messages": [{"role": "user", "content": "Hello"}]}
-UNLISTED = ["/metrics", "/docs", "/openapi.json", "/api/pull", "/api/delete", "/invocations", "/health/live", "/v1", "/"]
-TRICKS = ["/v1/../metrics", "/v1/%2e%2e/metrics", "//metrics", "/v1/models/../../metrics", "/%6detrics", "/onnx/metrics"]
+UNLISTED = [
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+    "/api/pull",
+    "/api/delete",
+    "/invocations",
+    "/health/live",
+    "/v1",
+    "/",
+]
+TRICKS = [
+    "/v1/../metrics",
+    "/v1/%2e%2e/metrics",
+    "//metrics",
+    "/v1/models/../../metrics",
+    "/%6detrics",
+    "/onnx/metrics",
+]
 
 
 def error(response: httpx.Response) -> dict[str, object]:
@@ -28,10 +45,15 @@ def test_without_a_key_nobody_is_answered(stranger: httpx.Client) -> None:
     assert error(refused)["type"] == "invalid_request_error"
 
 
-@pytest.mark.parametrize("key", ["wrong", "", "sk-\u00e9".encode().decode("latin-1"), "{file./etc/passwd}"])
+@pytest.mark.parametrize("key", ["wrong", "{file./etc/slm/keys/default}", "{env.HOME}", "*"])
 def test_a_wrong_key_is_no_key(stack: Stack, key: str) -> None:
     with stack.client(key) as client:
         assert client.get("/v1/models").status_code == 401
+
+
+@pytest.mark.parametrize("header", ["Bearer ", "Bearer", "bearer wrong", "Basic d3Jvbmc6d3Jvbmc=", "Bearer sk-\u00e9"])
+def test_no_form_of_the_header_opens_without_the_key(stack: Stack, header: str) -> None:
+    assert status_of_raw_request(stack, f"GET /v1/models HTTP/1.1\r\nAuthorization: {header}") in (400, 401)
 
 
 def test_a_part_of_the_key_is_no_key(stack: Stack) -> None:

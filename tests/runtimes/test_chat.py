@@ -80,7 +80,7 @@ def test_openais_own_client_reads_answers_and_tool_calls(server: Running, stream
         }
         if stream:
             deltas: list[Any] = [chunk.choices[0].delta for chunk in ask(**question, stream=True)]
-            calls: list[Any] = [call for delta in deltas for call in delta.tool_calls or []]
+            (calls,) = (delta.tool_calls for delta in deltas if delta.tool_calls)
         else:
             choice = ask(**question).choices[0]
             assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)

@@ -43,7 +43,8 @@ class ObjectType:
 def inputs_of(token: str) -> ObjectType:
     """What a program can set of a resource type."""
     module, name = _module(token)
-    arguments = getattr(module, f"{name}Args", None) or getattr(module, f"{name}InitArgs")
+    # Where a type of this name is also a part of others, `...Args` is the part and `...InitArgs` the resource.
+    arguments = getattr(module, f"{name}InitArgs", None) or getattr(module, f"{name}Args")
     return object_type(arguments)
 
 

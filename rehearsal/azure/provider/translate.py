@@ -84,9 +84,7 @@ def _flat(body: Properties, wanted: ObjectType) -> Properties:
     if _INNER not in wanted.properties and isinstance(inner, dict):
         del found[_INNER]
         found = cast(Properties, inner) | found
-    return {
-        key: _to_output(value, wanted.properties[key]) for key, value in found.items() if key in wanted.properties
-    }
+    return {key: _to_output(value, wanted.properties[key]) for key, value in found.items() if key in wanted.properties}
 
 
 def _to_output(value: Any, wanted: PropertyType) -> Any:
