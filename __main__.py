@@ -35,4 +35,4 @@ def main() -> None:
 try:
     main()
 except SettingsError as error:
-    raise pulumi.RunError(str(error)) from None
+    raise pulumi.RunError(f"stack `{pulumi.get_stack()}`: {error}") from None

@@ -59,15 +59,21 @@ class Stack(pulumi.ComponentResource):
         super().__init__("slm:index:Stack", name, None, opts)
         cluster_settings, servers = deployable(args.settings)
         child = pulumi.ResourceOptions(parent=self)
-        group = resources.ResourceGroup(f"{name}-group", location=args.location, opts=child)
+        group = resources.ResourceGroup(
+            f"{name}-group",
+            resource_group_name=unique(name, args.subscription_id),
+            location=args.location,
+            # A group cannot move, and two cannot have one name.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
         # Everything of the stack is where its resource group is.
         azure = _Azure(name, args, group, child)
 
         cluster = azure.cluster(cluster_settings)
         registry = azure.registry(cluster)
         vault = azure.vault()
-        keys = azure.files("gateway", {key: f"api-keys-{key}" for key in args.api_key_names}, cluster, vault)
-        token = azure.files(ACCOUNT, {TOKEN_FILE: HUB_TOKEN}, cluster, vault) if args.hub_token else None
+        keys = azure.keys(cluster, vault)
+        token = azure.token(cluster, vault)
         pools = azure.pools(cluster, cluster_settings)
         images = _Images(
             onnx=args.settings.images.onnx or registry.image("slm-onnx", image_tag(args.checkout / ONNX_FOLDER)),
@@ -171,25 +177,33 @@ class _Azure:
             self._opts,
         )
 
-    def files(self, account: str, files: Mapping[str, str], cluster: Cluster, vault: Vault) -> VaultFiles:
-        """Secrets of the vault for the pods of one service account, whose identity reads these and no others."""
+    def keys(self, cluster: Cluster, vault: Vault) -> VaultFiles:
+        """The API keys for the gateway, which may read the whole vault: a new key must not wait for a new right."""
+        files = {name: f"api-keys-{name}" for name in self._args.api_key_names}
+        return self._files("gateway", files, vault.id, cluster, vault)
+
+    def token(self, cluster: Cluster, vault: Vault) -> VaultFiles | None:
+        """The hub's token for the weights job, which may read this secret and no other; None where there is none."""
+        if self._args.hub_token is None:
+            return None
+        return self._files(ACCOUNT, {TOKEN_FILE: HUB_TOKEN}, vault.secret_ids[HUB_TOKEN], cluster, vault)
+
+    def _files(
+        self, account: str, files: Mapping[str, str], scope: pulumi.Input[str], cluster: Cluster, vault: Vault
+    ) -> VaultFiles:
+        """Secrets for the pods of one service account, as an identity that nobody else has."""
         identity = Identity(f"{self._name}-{account}", IdentityArgs(resource_group_name=self._group.name), self._opts)
-        rights = [
-            grant(
-                f"{self._name}-{account}-{file}",
-                role=Role.KEY_VAULT_SECRETS_USER,
-                scope=pulumi.Output.concat(vault.id, "/secrets/", secret),
-                principal_id=identity.principal_id,
-                subscription_id=self._args.subscription_id,
-                opts=self._opts,
-            )
-            for file, secret in files.items()
-        ]
+        right = grant(
+            f"{self._name}-{account}-secrets",
+            role=Role.KEY_VAULT_SECRETS_USER,
+            scope=scope,
+            principal_id=identity.principal_id,
+            subscription_id=self._args.subscription_id,
+            opts=self._opts,
+        )
         client_id = identity.federate(NAME, account, cluster.issuer)
         return VaultFiles(
-            vault_name=pulumi.Output.all(vault.ready, *(right.id for right in rights)).apply(
-                lambda known: str(known[0])
-            ),
+            vault_name=pulumi.Output.all(vault.ready, right.id).apply(lambda known: str(known[0])),
             tenant_id=self._args.tenant_id,
             client_id=client_id,
             files=files,

@@ -4,27 +4,60 @@ Owns the types, their defaults and the rules between fields. Secrets never enter
 in Pulumi's configuration. What a model needs of memory is `components.serving.sizing`'s to say.
 """
 
-import difflib
+import ipaddress
 import json
 import re
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Annotated, Any, Literal, Self, cast, get_args
+from typing import Annotated, Literal, Self, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stacks.sentences import sentences
+
+
+def _matching(pattern: str, wanted: str) -> AfterValidator:
+    """Text of a form that a reader can be told in words."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"`{value}` is not {wanted}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError(f"`{value}` is not an address range: write one such as 203.0.113.0/24") from None
+
 
 Name = Annotated[
-    str, Field(pattern=r"^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$", description="a Kubernetes name, at most 20 long")
+    str, _matching(r"[a-z]([-a-z0-9]{0,18}[a-z0-9])?", "a name: write at most 20 of a-z, 0-9 and -, a letter first")
 ]
 Gibibytes = Annotated[float, Field(gt=0, le=4096, description="GiB, 2**30 bytes")]
 Cores = Annotated[float, Field(gt=0, le=416, description="CPU cores; AKS's largest VM has 416")]
 Tokens = Annotated[int, Field(ge=64, le=131_072, description="Phi-4-mini's context is 131,072 tokens")]
-VmSize = Annotated[str, Field(pattern=r"^Standard_[A-Z][A-Za-z0-9_]+$")]
+VmSize = Annotated[str, _matching(r"Standard_[A-Z]\w+", "a VM size: write one such as Standard_D4s_v5")]
+Version = Annotated[
+    str, _matching(r"1\.\d{2}", 'a version of Kubernetes: write a minor one, in quotes, such as "1.34"')
+]
 Zone = Literal["1", "2", "3"]
-Image = Annotated[str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?/[a-z0-9._/-]+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")]
-Guid = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
-Url = Annotated[str, Field(pattern=r"^https://[^\s]+$")]
-RESERVED = frozenset({"gateway", "weights", "v1", "api", "health", "reasoning", "state", "default-deny"})
+Cidr = Annotated[str, AfterValidator(_network)]
+Image = Annotated[
+    str,
+    _matching(
+        r"[a-z0-9.-]+(:\d+)?/[a-z0-9._/-]+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?",
+        "an image: write registry/repository:tag",
+    ),
+]
+Source = Annotated[
+    str, _matching(r"https://\S+\.git(#\S+)?", "a Git repository: write https://host/path.git#branch-or-commit")
+]
+Guid = Annotated[str, _matching(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "an object id: write a GUID")]
+Url = Annotated[str, _matching(r"https://\S+", "an address: write one that starts with https://")]
+RESERVED = frozenset({"gateway", "weights", "v1", "api", "health", "reasoning", "state", "metrics", "default-deny"})
 """Names of parts of the stack, or first words of the gateway's own routes: a server of that name would hide them."""
 
 
@@ -132,12 +165,12 @@ class AksCluster(Section):
     """A cluster that this stack makes."""
 
     kind: Literal["aks"]
-    kubernetes_version: Annotated[str, Field(pattern=r"^1\.\d{2}$")] = "1.34"
+    kubernetes_version: Version = "1.34"
     tier: Literal["Free", "Standard"] = "Standard"
     zones: tuple[Zone, ...] = ()
     system_vm_size: VmSize = "Standard_D2s_v5"
     system_count: Annotated[int, Field(ge=1, le=10)] = 1
-    authorized_ip_ranges: tuple[str, ...] = ()
+    authorized_ip_ranges: tuple[Cidr, ...] = ()
     private: bool = False
     administrators: tuple[Guid, ...] = ()
     pools: Annotated[dict[Name, Pool], Field(min_length=1)]
@@ -171,10 +204,13 @@ class Gateway(Section):
 
 
 class Images(Section):
-    """Where images come from: the ONNX image is built by the registry from `source`, or given as `onnx`."""
+    """Where images come from: the ONNX image is built by the registry from `source`, or given as `onnx`.
+
+    The default is nobody's (RFC 2606), so that no stranger's code can be built by it: name your own repository.
+    """
 
     onnx: Image | None = None
-    source: Annotated[str, Field(pattern=r"^https://\S+\.git(#\S+)?$")] = "https://github.com/slm-on-aks/slm.git#main"
+    source: Source = "https://git.example/slm.git#main"
 
 
 class Settings(Section):
@@ -226,7 +262,7 @@ def load(raw: object) -> Settings:
         # By JSON's rules: a list may stand for a tuple, but a text never for a number.
         return Settings.model_validate_json(json.dumps(raw))
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentences(error))) from None
+        raise SettingsError("\n".join(sentences(error, _all_keys()))) from None
 
 
 def key_names(api_keys: str | None) -> tuple[str, ...]:
@@ -249,7 +285,7 @@ def key_names(api_keys: str | None) -> tuple[str, ...]:
             raise SettingsError(f"slm:apiKeys has a name that the vault does not take: use a-z, 0-9, -. {_SET_KEYS}")
         if not isinstance(key, str) or not _KEY.fullmatch(key):
             raise SettingsError(
-                f"slm:apiKeys.{name} is no API key: use at least 12 letters, digits or -._~+/. Set it again: {_SET_KEYS}"
+                f"slm:apiKeys.{name} is no API key: use at least 12 letters, digits or -._~+/. Set it: {_SET_KEYS}"
             )
     return tuple(named)
 
@@ -264,41 +300,6 @@ def not_deployable_yet(settings: Settings) -> str | None:
     if settings.open_webui:
         return "Open WebUI cannot be deployed by this version: set open_webui to false"
     return None
-
-
-def _sentences(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False):
-        yield f"{_place(problem['loc'])}: {_cause(problem)}"
-
-
-def _place(steps: tuple[int | str, ...]) -> str:
-    """The path of keys as the file has them: without the kind that a discriminated section was read as."""
-    shown = list(steps)
-    kind_at = {"servers": 2, "cluster": 1}.get(str(shown[0])) if shown else None
-    if kind_at is not None and len(shown) > kind_at:
-        del shown[kind_at]
-    return ".".join(str(step) for step in shown) or "slm:settings"
-
-
-def _cause(problem: Mapping[str, Any]) -> str:
-    message, given = str(problem["msg"]), problem.get("input")
-    match problem["type"]:
-        case "extra_forbidden":
-            return _unknown_key(str(problem["loc"][-1]))
-        case "missing":
-            return "this key is missing: add it"
-        case "value_error":
-            return message.removeprefix("Value error, ")
-        case _:
-            shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
-            return f"{message[0].lower()}{message[1:]}{shown}"
-
-
-def _unknown_key(key: str) -> str:
-    if key in _all_keys():
-        return "this key belongs to another kind of section: remove it here"
-    close = difflib.get_close_matches(key, _all_keys(), n=1)
-    return f"there is no such key{f'; did you mean `{close[0]}`?' if close else ': remove it'}"
 
 
 def _all_keys() -> list[str]:

@@ -6,6 +6,7 @@ Microsoft's patterns and practices: no local accounts, Entra for people, workloa
 """
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import pulumi
 from pulumi_azure_native import containerservice as aks
 
 from components.platform.identity import Identity, IdentityArgs
+from components.platform.naming import unique
 from components.platform.node_pools import POOL_LABEL
 from components.platform.roles import Role, grant
 
@@ -99,9 +101,10 @@ class Cluster(pulumi.ComponentResource):
     ) -> aks.ManagedCluster:
         return aks.ManagedCluster(
             f"{name}-cluster",
+            resource_name_=unique(name, args.subscription_id),
             resource_group_name=args.resource_group_name,
             kubernetes_version=args.kubernetes_version,
-            dns_prefix=name,
+            dns_prefix=unique(name, args.subscription_id),
             sku=aks.ManagedClusterSKUArgs(name="Base", tier=args.tier),
             identity=aks.ManagedClusterIdentityArgs(
                 type=aks.ResourceIdentityType.USER_ASSIGNED, user_assigned_identities=[control_plane.id]
@@ -211,5 +214,13 @@ def _security() -> aks.ManagedClusterSecurityProfileArgs:
     )
 
 
+def unattended(kubeconfig: str) -> str:
+    """A kubeconfig whose `kubelogin` takes the Azure CLI's login, not the default that waits for somebody at a browser.
+
+    A pipeline without that login sets `AAD_LOGIN_METHOD`, which kubelogin puts above what the kubeconfig says.
+    """
+    return re.sub(r"(- --login\n\s*- )devicecode\b", r"\1azurecli", kubeconfig)
+
+
 def _decoded(kubeconfig: str) -> str:
-    return base64.b64decode(kubeconfig).decode()
+    return unattended(base64.b64decode(kubeconfig).decode())

@@ -32,19 +32,22 @@ class Vault(pulumi.ComponentResource):
     name: pulumi.Output[str]
     ready: pulumi.Output[str]
     """The vault's name, once every secret is in it: for whoever mounts them."""
+    secret_ids: Mapping[str, pulumi.Output[str]]
+    """By name in the vault: what a right to read one secret is given on."""
 
     def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("slm:platform:Vault", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         vault = self._vault(name, args, child)
-        secrets = [self._secret(name, args, vault, key, value, child) for key, value in args.secrets.items()]
+        secrets = {key: self._secret(name, args, vault, key, value, child) for key, value in args.secrets.items()}
 
         self.id = vault.id
         self.name = vault.name
-        self.ready = pulumi.Output.all(vault.name, *(secret.id for secret in secrets)).apply(
+        self.ready = pulumi.Output.all(vault.name, *(secret.id for secret in secrets.values())).apply(
             lambda known: str(known[0])
         )
+        self.secret_ids = {key: secret.id for key, secret in secrets.items()}
         self.register_outputs({"id": self.id, "name": self.name})
 
     @staticmethod

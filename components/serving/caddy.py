@@ -90,6 +90,7 @@ def _options(config: GatewayConfig) -> str:
         # Named alone: without it Caddy would turn to another authority when this one refuses.
         _block("cert_issuer acme", f"dir {config.acme_directory}"),
         _block(f"servers :{HTTPS_PORT}", "name gateway", "protocols h1 h2"),
+        _block(f"servers :{METRICS_PORT}", "name metrics"),
         *named,
     )
 
@@ -145,10 +146,11 @@ def _state_errors() -> str:
 
 
 def _route(config: GatewayConfig, backend: Backend, port: int, pairs: Sequence[tuple[str, str]]) -> str:
-    caller = f"@{backend.name}_caller"
-    # A file that is missing reads as nothing, and "Bearer " and nothing must open nothing: hence the expression.
+    caller = f"@caller_{backend.name}"
+    # A file that is missing reads as nothing, and "Bearer " and nothing must open nothing. Of several headers a matcher
+    # is content with any one, so it is the empty one that must not be there.
     keys = [f'header Authorization "Bearer {{file.{KEYS}/{key}}}"' for key in config.keys]
-    matcher = _block(caller, "header_regexp Authorization ^Bearer\\x20[!-~]+$", *keys)
+    matcher = _block(caller, "not header_regexp Authorization ^Bearer\\s*$", *keys)
     proxy = _block(
         f"handle {caller}",
         *(f"rewrite {path} {target}" for path, target in pairs if path != target),
@@ -159,7 +161,7 @@ def _route(config: GatewayConfig, backend: Backend, port: int, pairs: Sequence[t
         "header WWW-Authenticate Bearer",
         _refusal(401, "The API key is missing or not valid.", "invalid_api_key"),
     )
-    name = f"@{backend.name}"
+    name = f"@to_{backend.name}"
     return "\n".join(
         [_exactly(name, [path for path, _ in pairs]), _block(f"handle {name}", matcher, proxy, stranger)],
     )

@@ -87,8 +87,9 @@ def scratch(name: str, size: str) -> Manifest:
 
 
 def claim(name: str, claim_name: pulumi.Input[str], *, read_only: bool) -> Manifest:
-    """A volume from a claim."""
-    return {"name": name, "persistentVolumeClaim": {"claimName": claim_name, "readOnly": read_only}}
+    """A volume from a claim. The API server keeps no `readOnly: false`, and would be asked for it again and again."""
+    source = {"claimName": claim_name} | ({"readOnly": True} if read_only else {})
+    return {"name": name, "persistentVolumeClaim": source}
 
 
 def spread(name: str) -> Manifest:

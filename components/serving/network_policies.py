@@ -35,11 +35,12 @@ def weights() -> Manifest:
 
 
 def _policy(name: str, *, ingress: Sequence[Any], egress: Sequence[Any]) -> Manifest:
+    # A direction without rules is closed by its type alone; the API server does not keep an empty list.
+    rules = {"ingress": list(ingress), "egress": list(egress)}
     return {
         "podSelector": {"matchLabels": selector(name)},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": list(ingress),
-        "egress": list(egress),
+        **{direction: allowed for direction, allowed in rules.items() if allowed},
     }
 
 

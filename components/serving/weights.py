@@ -176,7 +176,7 @@ def command(weights: Weights, format_: str, *, with_token: bool = False) -> list
 
 def pod(args: WeightsArgs, claim_name: pulumi.Input[str], format_: str, weights: Weights) -> Manifest:
     """The job's pod."""
-    mounts = [{"name": "models", "mountPath": MOUNT}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    mounts: list[Manifest] = [{"name": "models", "mountPath": MOUNT}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
     volumes = [claim("models", claim_name, read_only=False), scratch("tmp", "1Gi")]
     if args.token:
         mounts.append({"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True})

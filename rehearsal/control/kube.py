@@ -76,7 +76,7 @@ class Kube:
             answer.raise_for_status()
 
     def evict(self, pod: str) -> bool:
-        """Ask for a pod, by its path, to be evicted; whether its disruption budget allows it now."""
+        """Ask for a pod, by its path, to be evicted; false if its disruption budget does not allow it now."""
         namespace, name = pod.split("/")[-3], pod.split("/")[-1]
         eviction = {
             "apiVersion": "policy/v1",
@@ -86,7 +86,10 @@ class Kube:
         answer = self._client.post(f"{pod}/eviction", json=eviction)
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             return False
-        if answer.status_code != HTTPStatus.NOT_FOUND:
+        gone = answer.status_code == HTTPStatus.NOT_FOUND or (
+            answer.status_code == HTTPStatus.FORBIDDEN and "NamespaceTerminating" in answer.text
+        )
+        if not gone:
             answer.raise_for_status()
         return True
 

@@ -4,7 +4,7 @@ Owns the contract with the engine (configuration, errors, logging); what is done
 kubeconfig but the one that the program gives, or `$KUBECONFIG`.
 
 Not checked:
-- `kubernetes:config:cluster`, `strictMode`, `renderYamlToDirectory`, Helm's and the client's rate settings are ignored.
+- `strictMode`, `renderYamlToDirectory`, Helm's and the client's rate settings are ignored.
 - functions (`kubernetes:yaml:decode` and the like), components and the schema are not served.
 - warnings that the API server sends along are not shown.
 """

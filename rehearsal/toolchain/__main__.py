@@ -16,8 +16,8 @@ def main(argv: Sequence[str]) -> int:
     toolchain = Toolchain(cache_dir(), lambda line: print(f"    {line}", file=sys.stderr, flush=True))
     if command == "list":
         for tool in GO_TOOLS.values():
-            state = "built" if toolchain.is_built(tool.name) else "missing"
-            print(f"{tool.name:<24}{tool.version:<10}{state:<9}{tool.purpose}")
+            state = str(toolchain.tool(tool.name)) if toolchain.has(tool.name) else "missing"
+            print(f"{tool.name:<24}{tool.version:<10}{tool.purpose:<40}{state}")
         return 0
     root = os.geteuid() == 0
     unknown = [name for name in names if name not in GO_TOOLS]

@@ -1,5 +1,6 @@
 """What the Azure tests share: the emulator in this process, and a valid body of every resource type."""
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -226,16 +227,14 @@ class Azure:
         secrets = Secrets(self.world, TOKEN)
         self.emulator = Emulator(self.world, Arm(self.world, TOKEN), Entra(self.world, None), secrets)
 
-    def call(self, method: str, path: str, body: Body | None = None, version: str = "", **changes: Any) -> Answer:
-        import json
-
+    def call(self, method: str, path: str, body: Body | bytes = b"", version: str = "", **changes: Any) -> Answer:
         call = Call(
             method=method,
             host="127.0.0.1:1",
             path=path,
             query={"api-version": version or version_of(path)},
             headers={"authorization": f"Bearer {TOKEN}"},
-            body=json.dumps(body).encode() if body is not None else b"",
+            body=body if isinstance(body, bytes) else json.dumps(body).encode(),
             is_loopback=True,
         )
         return self.emulator.answer(replace(call, **changes))
@@ -252,7 +251,7 @@ class Azure:
         self.wait(answer)
         return self.get(path)
 
-    def refused(self, method: str, path: str, body: Body | None = None, **changes: Any) -> tuple[int, str]:
+    def refused(self, method: str, path: str, body: Body | bytes = b"", **changes: Any) -> tuple[int, str]:
         """The status and code of a refusal."""
         answer = self.call(method, path, body, **changes)
         assert answer.status >= 400, (method, path, answer.status, answer.body)

@@ -12,7 +12,11 @@ from rehearsal.errors import RehearsalError
 from rehearsal.processes import Processes
 
 FOREVER = [sys.executable, "-c", "import time; time.sleep(3600)"]
-STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)",
+]
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from typing import Any, cast
 
 import pulumi
 import yaml
+from google.protobuf import json_format
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks
+from pulumi.runtime.mocks import MockMonitor
 
 CHECKOUT = Path(__file__).parents[2]
 PLANTED_KEY = "sk-planted-3f9c1d"
@@ -27,6 +29,8 @@ class Recorder(Mocks):
 
     def __init__(self) -> None:
         self.resources: list[MockResourceArgs] = []
+        self.parents: dict[str, str] = {}
+        self.outputs: dict[str, Any] = {}
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(args)
@@ -70,16 +74,37 @@ def settings_of(stack: str) -> dict[str, Any]:
     return yaml.safe_load(text)["config"]["slm:settings"]
 
 
-def deployed(settings: dict[str, Any] | None = None, api_keys: str | None = None) -> Recorder:
+class _Monitor(MockMonitor):
+    """Keeps what mocks are not told: each resource's parent, and what the stack puts out."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._recorder = recorder
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802
+        self._recorder.parents[f"{request.type}::{request.name}"] = request.parent
+        return super().RegisterResource(request)  # pyright: ignore[reportUnknownMemberType]
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+        if "slm:index:Stack::" in request.urn:
+            self._recorder.outputs = json_format.MessageToDict(request.outputs)
+        return super().RegisterResourceOutputs(request)  # pyright: ignore[reportUnknownMemberType]
+
+
+def deployed(
+    settings: dict[str, Any] | None = None, api_keys: str | None = None, hub_token: str | None = None
+) -> Recorder:
     """Run the real `__main__.py` to its end, so that every resource is recorded before anything is asserted."""
     recorder = Recorder()
-    pulumi.runtime.set_mocks(recorder, project="slm", stack="dev", preview=False)
+    pulumi.runtime.set_mocks(recorder, project="slm", stack="dev", preview=False, monitor=_Monitor(recorder))
     config = {
         "slm:settings": json.dumps(settings or settings_of("dev")),
         "slm:apiKeys": json.dumps({"default": PLANTED_KEY}) if api_keys is None else api_keys,
         "azure-native:location": "westeurope",
     }
-    pulumi.runtime.set_all_config(config, ["slm:apiKeys"])
+    if hub_token is not None:
+        config["slm:hfToken"] = hub_token
+    pulumi.runtime.set_all_config(config, ["slm:apiKeys", "slm:hfToken"])
 
     @pulumi.runtime.test  # pyright: ignore[reportUnknownMemberType]
     def run() -> None:

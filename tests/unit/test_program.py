@@ -7,8 +7,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from tests.unit.mocks import PLANTED_KEY, PLANTED_KUBECONFIG, Recorder, deployed, inputs_of, settings_of
-
+from tests.unit.mocks import PLANTED_KEY, PLANTED_KUBECONFIG, Recorder, deployed, inputs_of, plain, settings_of
 
 SECRET_MARK = "1b47061264138c4ac30d75fd1eb44270"
 """How the engine marks a secret value on the wire (pulumi/sdk resource.SecretSig)."""
@@ -138,7 +137,24 @@ def test_nothing_may_talk_unless_it_was_opened(dev: Recorder) -> None:
     assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     (source,) = policies["onnx"]["ingress"][0]["from"]
     assert source["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "gateway"
-    assert policies["onnx"]["egress"] == []
+    assert policies["onnx"]["policyTypes"] == ["Ingress", "Egress"]
+    assert "egress" not in policies["onnx"]
+
+
+def dropped(value: Any, path: str = "") -> Iterator[str]:
+    """Where a manifest says what Kubernetes' API server leaves out when it stores the object."""
+    if value is False and path.rpartition(".")[2] == "readOnly":
+        yield path
+    if value == [] and path.rpartition(".")[2] in ("ingress", "egress"):
+        yield path
+    for key, entry in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        yield from dropped(entry, f"{path}.{key}")
+
+
+def test_no_manifest_asks_for_what_the_api_server_would_drop(dev: Recorder) -> None:
+    # Or every `pulumi up` would find a difference and mend it again.
+    found = [where for resource in dev.resources for where in dropped(plain(inputs_of(resource)), resource.name)]
+    assert not found
 
 
 def test_the_gateway_alone_is_public(dev: Recorder) -> None:
@@ -172,3 +188,89 @@ def test_without_a_named_key_there_is_a_sentence_that_says_how_to_set_one(api_ke
 def test_what_cannot_be_deployed_yet_is_said_before_anything_is_made(stack: str) -> None:
     with pytest.raises(pulumi.RunError, match="cannot be deployed by this version"):
         deployed(settings_of(stack))
+
+
+@pytest.mark.parametrize("keys", [{"default": "short"}, {"default": "sk-wild-card-1*"}, {"De fault": "sk-0123456789"}])
+def test_a_key_that_would_open_more_than_itself_is_refused_unseen(keys: dict[str, str]) -> None:
+    with pytest.raises(pulumi.RunError, match="pulumi config set --secret slm:apiKeys") as refusal:
+        deployed(api_keys=json.dumps(keys))
+    assert not [key for key in keys.values() if key in str(refusal.value)]
+
+
+def test_every_resource_but_the_stack_has_a_parent(dev: Recorder) -> None:
+    orphans = [name for name, parent in dev.parents.items() if not parent or "pulumi:pulumi:Stack::" in parent]
+    assert orphans == ["pulumi:pulumi:Stack::slm-dev", "slm:index:Stack::slm-dev"]
+
+
+def test_the_stack_puts_out_where_it_is_and_no_secret(dev: Recorder) -> None:
+    assert set(dev.outputs) == {
+        "endpoint",
+        "servers",
+        "namespace",
+        "registry",
+        "images",
+        "vault",
+        "api_key_names",
+        "resource_group",
+        "cluster",
+    }
+    told = json.dumps(dev.outputs)
+    assert PLANTED_KEY not in told
+    assert PLANTED_KUBECONFIG not in told
+    assert dev.outputs["servers"]["onnx"]["engine"] == "onnx"
+    assert dev.outputs["endpoint"].endswith(".westeurope.cloudapp.azure.com")
+
+
+def cores(text: str) -> float:
+    return float(text.removesuffix("m")) / 1000
+
+
+def gibibytes(text: str) -> float:
+    return float(text.removesuffix("Mi")) / 1024
+
+
+def test_no_request_is_above_its_limit(dev: Recorder) -> None:
+    for container in containers(dev):
+        requests, limits = container["resources"]["requests"], container["resources"]["limits"]
+        assert cores(requests["cpu"]) <= cores(limits["cpu"])
+        assert gibibytes(requests["memory"]) <= gibibytes(limits["memory"])
+
+
+def test_all_of_dev_fits_on_a_node_of_two_cores(dev: Recorder) -> None:
+    requests = [container["resources"]["requests"] for container in containers(dev)]
+    assert sum(cores(request["cpu"]) for request in requests) <= 1.7
+    assert sum(gibibytes(request["memory"]) for request in requests) <= 12
+
+
+def test_a_rollout_of_dev_fits_on_a_node_of_two_cores(dev: Recorder) -> None:
+    pods = [deployment["spec"]["template"]["spec"] for deployment in dev.of(":Deployment")]
+    asked = sum(cores(container["resources"]["requests"]["cpu"]) for pod in pods for container in pod["containers"])
+    assert 2 * asked < 2
+
+
+def test_the_gateway_keeps_the_one_capability_that_its_binary_carries(dev: Recorder) -> None:
+    (gateway,) = [d for d in dev.of(":Deployment") if d["metadata"]["name"] == "gateway"]
+    (container,) = gateway["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
+
+
+def test_the_hubs_token_is_a_file_that_the_weights_job_alone_may_read() -> None:
+    recorder = deployed(hub_token="hf_planted_5b1e")
+    carriers = [found for found in recorder.resources if "hf_planted_5b1e" in json.dumps(inputs_of(found))]
+    assert [found.typ for found in carriers] == ["azure-native:keyvault:Secret"]
+    assert SECRET_MARK in json.dumps(inputs_of(carriers[0])["properties"])
+    subjects = {found["subject"] for found in recorder.of(":FederatedIdentityCredential")}
+    assert subjects == {"system:serviceaccount:slm:gateway", "system:serviceaccount:slm:weights"}
+    scopes = [right["scope"] for right in recorder.of(":RoleAssignment")]
+    assert "slm-dev-hf-token-id" in scopes
+    (job,) = recorder.of(":Job")
+    command = job["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert "--token-file=/etc/slm/hf/hf-token" in command
+
+
+def test_an_administrator_is_one_of_the_cluster_and_of_nothing_else() -> None:
+    settings = settings_of("dev")
+    someone = "11111111-2222-3333-4444-555555555555"
+    settings["cluster"]["administrators"] = [someone]
+    rights = [right for right in deployed(settings).of(":RoleAssignment") if right["principalId"] == someone]
+    assert [right["scope"] for right in rights] == ["slm-dev-cluster-id"]

@@ -58,7 +58,7 @@ def test_another_engines_key_is_said_to_be_one() -> None:
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(path: str, value: object) -> None:
-    assert path.rpartition(".engine")[0] or path.rpartition(".kind")[0] or path in refusal({path: value})
+    assert refusal({path: value}).startswith(path)
 
 
 def test_awq_needs_a_checkpoint() -> None:

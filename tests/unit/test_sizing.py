@@ -49,5 +49,5 @@ def test_a_stack_whose_model_does_not_fit_is_refused() -> None:
     settings["servers"]["onnx"]["max_length"] = 32_768
     server = load(settings).servers["onnx"]
     assert isinstance(server, OnnxServer)
-    with pytest.raises(SettingsError, match="servers.onnx: .* would be killed"):
+    with pytest.raises(SettingsError, match=r"servers\.onnx: .* would be killed"):
         check_fit("onnx", server)

@@ -43,14 +43,17 @@ class Secrets:
         if call.query.get("api-version") not in _API_VERSIONS:
             raise ArmError(400, "BadParameter", f"api-version must be one of {', '.join(_API_VERSIONS)}.")
         roles = _READERS if call.method == "GET" else _WRITERS
-        if not may(self._world, caller, roles, vault.id):
+        words = call.path.strip("/").split("/")
+        # A role on one secret opens that one; what has no secret's name is about the vault as a whole.
+        resource = f"{vault.id}/secrets/{words[1]}" if len(words) > 1 and words[0] == "secrets" else vault.id
+        if not may(self._world, caller, roles, resource):
             raise ArmError(
                 403,
                 "Forbidden",
                 f"Caller is not authorized to perform action on resource. Caller: oid={caller}. Vault: {name}. If role "
                 "assignments were changed recently, please observe propagation time.",
             )
-        return self._dispatch(call, vault, call.path.strip("/").split("/"))
+        return self._dispatch(call, vault, words)
 
     def _caller(self, call: Call) -> str:
         if call.bearer and call.bearer == self._deployer_token:

@@ -205,9 +205,9 @@ class World:
         self.state.resources[put.id.key] = record
         rules.stored(self, put, record)
         operation = self._begin(record, rules, deletes=False)
-        if rules.has_state:
-            busy = "Updating" if put.old or record.type.startswith("Microsoft.Network") else "Creating"
-            set_state(record, busy if operation else "Succeeded")
+        if operation is not None and rules.has_state:
+            is_update = put.old is not None or record.type.startswith("Microsoft.Network")
+            set_state(record, "Updating" if is_update else "Creating")
         self.save()
         return record, created, operation
 
@@ -256,7 +256,7 @@ class World:
     def _begin(self, record: Record, rules: Rules, *, deletes: bool) -> Operation | None:
         slow = max((fault["factor"] for fault in self.faults("slow")), default=1)
         seconds = rules.seconds * self.settings.delay_factor * slow
-        if seconds <= 0:
+        if rules.seconds == 0:
             self._finish(record)
             return None
         operation = Operation(str(uuid.uuid4()), record.id.lower(), deletes, time.time() + seconds)

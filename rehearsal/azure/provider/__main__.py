@@ -4,21 +4,37 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
 
 import grpc
-from google.protobuf import empty_pb2, message
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+from google.protobuf import any_pb2, empty_pb2, message
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
-from rehearsal.azure.provider import VERSION, lifecycle
+from rehearsal.azure.provider import VERSION
 from rehearsal.azure.provider.arm import ArmClient, ArmRefusedError
-from rehearsal.azure.provider.lifecycle import INPUTS, Change, UnknownTypeError
-from rehearsal.azure.provider.values import Properties, bare, from_struct, to_struct
+from rehearsal.azure.provider.diff import Change
+from rehearsal.azure.provider.lifecycle import Lifecycle, RefusedError, Settings, UnfinishedError
+from rehearsal.azure.provider.values import from_struct, to_struct
 from rehearsal.errors import RehearsalError
 
-_THREADS = 64
-Answer = TypeVar("Answer", bound=message.Message)
+# Waiting blocks a thread; the engine asks for as many resources at a time as the user's `--parallel` allows.
+_THREADS = 128
+_PREFIX = "azure-native:config:"
 _KINDS = provider_pb2.PropertyDiff.Kind
+_UPDATES = {"add": _KINDS.ADD, "delete": _KINDS.DELETE, "update": _KINDS.UPDATE}
+_REPLACEMENTS = {"add": _KINDS.ADD_REPLACE, "delete": _KINDS.DELETE_REPLACE, "update": _KINDS.UPDATE_REPLACE}
+
+Answer = TypeVar("Answer", bound=message.Message)
+
+
+@dataclass(frozen=True)
+class _Status(grpc.Status):
+    """An error with details, as `abort_with_status` wants it."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: Any = ()
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
@@ -28,12 +44,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """`arm` is the Resource Manager; None for the one that the environment names."""
         self._cancelled = threading.Event()
         self._given = arm
-        self._location = ""
+        self._lifecycle = Lifecycle(self._arm)
 
-    @property
     def _arm(self) -> ArmClient:
         self._given = self._given or ArmClient.from_environment(self._cancelled)
         return self._given
+
+    # --- configuration ---
 
     def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:  # noqa: N802, D102
         return plugin_pb2.PluginInfo(version=VERSION)
@@ -51,38 +68,48 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Configure(  # noqa: N802, D102
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
-        self._location = request.variables.get("azure-native:config:location", "")
+        given = {key.removeprefix(_PREFIX): value for key, value in request.variables.items()}
+        default = Settings()
+        self._lifecycle.settings = Settings(
+            subscription_id=given.get("subscriptionId") or default.subscription_id,
+            tenant_id=given.get("tenantId") or default.tenant_id,
+            location=given.get("location") or default.location,
+        )
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
+
+    # --- resources ---
 
     def Check(  # noqa: N802, D102
         self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
         def check() -> provider_pb2.CheckResponse:
-            old, new = from_struct(request.olds), from_struct(request.news)
-            inputs, failures = lifecycle.check(request.urn, old, new, location=self._location, seed=request.randomSeed)
-            answer = provider_pb2.CheckResponse(inputs=to_struct(inputs))
-            answer.failures.extend(
-                provider_pb2.CheckFailure(property=place, reason=reason) for place, reason in failures
+            inputs, failures = self._lifecycle.check(
+                request.urn, from_struct(request.olds), from_struct(request.news), seed=request.randomSeed
             )
-            return answer
+            found = [provider_pb2.CheckFailure(property=place, reason=reason) for place, reason in failures]
+            return provider_pb2.CheckResponse(inputs=to_struct(inputs), failures=found)
 
         return _answer(context, check)
 
     def Diff(  # noqa: N802, D102
         self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
     ) -> provider_pb2.DiffResponse:
-        def diff() -> provider_pb2.DiffResponse:
-            old: Properties = bare(from_struct(request.olds)).get(INPUTS) or from_struct(request.old_inputs)
-            return _diff(lifecycle.diff(request.urn, old, from_struct(request.news), list(request.ignoreChanges)))
-
-        return _answer(context, diff)
+        return _answer(
+            context,
+            lambda: _diff(
+                self._lifecycle.diff(request.urn, from_struct(request.old_inputs), from_struct(request.news))
+            ),
+        )
 
     def Create(  # noqa: N802, D102
         self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CreateResponse:
         def create() -> provider_pb2.CreateResponse:
-            resource, state = lifecycle.create(
-                request.urn, from_struct(request.properties), self._arm, dry_run=request.preview
+            resource, state = self._lifecycle.create(
+                request.urn,
+                from_struct(request.properties),
+                dry_run=request.preview,
+                timeout_seconds=request.timeout,
             )
             return provider_pb2.CreateResponse(id=resource, properties=to_struct(state))
 
@@ -92,7 +119,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ReadResponse:
         def read() -> provider_pb2.ReadResponse:
-            found = lifecycle.read(request.urn, request.id, from_struct(request.inputs), self._arm)
+            found = self._lifecycle.read(
+                request.urn, request.id, from_struct(request.properties), from_struct(request.inputs)
+            )
             if found is None:
                 return provider_pb2.ReadResponse()
             state, inputs = found
@@ -104,17 +133,21 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.UpdateResponse:
         def update() -> provider_pb2.UpdateResponse:
-            new, old = from_struct(request.news), from_struct(request.olds)
-            for name in request.ignoreChanges:
-                _keep(name, old, new)
-            state = lifecycle.update(request.urn, request.id, new, self._arm, dry_run=request.preview)
+            state = self._lifecycle.update(
+                request.urn,
+                request.id,
+                from_struct(request.news),
+                from_struct(request.olds),
+                dry_run=request.preview,
+                timeout_seconds=request.timeout,
+            )
             return provider_pb2.UpdateResponse(properties=to_struct(state))
 
         return _answer(context, update)
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: N802, D102
         def delete() -> empty_pb2.Empty:
-            lifecycle.delete(request.urn, request.id, self._arm)
+            self._lifecycle.delete(request.urn, request.id, timeout_seconds=request.timeout)
             return empty_pb2.Empty()
 
         return _answer(context, delete)
@@ -123,9 +156,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext
     ) -> provider_pb2.InvokeResponse:
         def invoke() -> provider_pb2.InvokeResponse:
-            found = lifecycle.invoke(request.tok, bare(from_struct(request.args)), self._arm)
+            found = to_struct(self._lifecycle.invoke(request.tok, from_struct(request.args)))
             # `return` is a word of Python's own.
-            return provider_pb2.InvokeResponse(**{"return": to_struct(found)})
+            named: dict[str, Any] = {"return": found}
+            return provider_pb2.InvokeResponse(**named)
 
         return _answer(context, invoke)
 
@@ -134,17 +168,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
 
-def _keep(name: str, old: Properties, new: Properties) -> None:
-    """An ignored input stays as the service has it now."""
-    if name in old:
-        new[name] = old[name]
-
-
 def _diff(change: Change) -> provider_pb2.DiffResponse:
-    kinds = {"add": _KINDS.ADD, "delete": _KINDS.DELETE, "update": _KINDS.UPDATE}
-    replacing = {"add": _KINDS.ADD_REPLACE, "delete": _KINDS.DELETE_REPLACE, "update": _KINDS.UPDATE_REPLACE}
     details = {
-        path: provider_pb2.PropertyDiff(kind=(replacing if path in change.replaces else kinds)[what], inputDiff=True)
+        path: provider_pb2.PropertyDiff(kind=(_REPLACEMENTS if path in change.replaces else _UPDATES)[what])
         for path, what in change.details.items()
     }
     some = provider_pb2.DiffResponse.DIFF_SOME if details else provider_pb2.DiffResponse.DIFF_NONE
@@ -162,8 +188,26 @@ def _answer(context: grpc.ServicerContext, operation: Callable[[], Answer]) -> A
     """Run an operation; failures that have a sentence become the engine's errors."""
     try:
         return operation()
-    except (ArmRefusedError, UnknownTypeError, RehearsalError, ValueError) as error:
+    except UnfinishedError as error:
+        _abort_unfinished(context, error)
+    except (ArmRefusedError, RefusedError, RehearsalError, ValueError) as error:
         context.abort(grpc.StatusCode.UNKNOWN, str(error))
+
+
+def _abort_unfinished(context: grpc.ServicerContext, error: UnfinishedError) -> NoReturn:
+    detail = provider_pb2.ErrorResourceInitFailed(
+        id=error.resource,
+        properties=to_struct(error.state),
+        inputs=to_struct(error.inputs),
+        reasons=[error.reason],
+    )
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=error.reason, details=[packed])
+    context.abort_with_status(
+        _Status(grpc.StatusCode.UNKNOWN, error.reason, (("grpc-status-details-bin", status.SerializeToString()),))
+    )
+    raise AssertionError("abort_with_status does not return")
 
 
 def main() -> int:

@@ -1,15 +1,17 @@
-"""What happens to a resource between the engine and ARM: checked, compared, made, read, changed, deleted."""
+"""What happens to a resource between the engine and ARM: made, read, changed, deleted; and the functions.
 
-import hashlib
-import uuid
-from collections.abc import Mapping
+Owns the order of requests and what is kept in state. A preview asks ARM nothing but where a group is.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from rehearsal.azure.provider.arm import ArmClient
-from rehearsal.azure.provider.schema import ObjectType, PropertyType, inputs_of
+from rehearsal.azure import DEPLOYER_CLIENT_ID, DEPLOYER_OBJECT_ID, SUBSCRIPTION_ID, TENANT_ID
+from rehearsal.azure.provider import checks, diff
+from rehearsal.azure.provider.arm import ArmClient, ArmRefusedError
 from rehearsal.azure.provider.translate import (
-    RANDOM_NAME,
+    API_VERSION,
     from_id,
     preview,
     to_body,
@@ -20,214 +22,224 @@ from rehearsal.azure.provider.translate import (
 from rehearsal.azure.provider.values import UNKNOWN, Properties, Secret, bare, has_unknown, mark
 from rehearsal.azure.types import BY_TOKEN, ResourceType
 
-SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
-TENANT = "00000000-0000-0000-0000-000000000002"
-INPUTS = "__inputs"
-_CREDENTIALS_VERSION = "2025-09-01"
-_SUFFIX_CHARACTERS = 8
+_GROUP = "azure-native:resources:ResourceGroup"
+_SECRET = "azure-native:keyvault:Secret"  # noqa: S105 - a resource type
+_CLUSTER = "azure-native:containerservice:ManagedCluster"
+_STABLE = ("name", "location")
+"""Outputs that no update changes."""
 
 
-class UnknownTypeError(Exception):
-    """A resource type or function that this stand-in does not know."""
+class RefusedError(Exception):
+    """What cannot be done as the program wants it; the message is for the user."""
+
+
+class UnfinishedError(Exception):
+    """A resource that is there, though what was asked for has failed: the engine keeps it, and tries again later."""
+
+    def __init__(self, resource: str, state: Properties, inputs: Properties, reason: str) -> None:
+        self.resource = resource
+        self.state = state
+        self.inputs = inputs
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The provider's configuration."""
+
+    subscription_id: str = SUBSCRIPTION_ID
+    tenant_id: str = TENANT_ID
+    location: str = ""
 
 
 @dataclass
-class Change:
-    """What differs: paths to their kinds, and which of them replace the resource."""
+class Lifecycle:
+    """The operations on resources. `arm` is asked for when it is first needed, so that a check needs none."""
 
-    details: dict[str, str] = field(default_factory=dict[str, str])
-    """add, delete or update, by path."""
-    replaces: list[str] = field(default_factory=list[str])
-    delete_first: bool = False
+    arm: Callable[[], ArmClient]
+    settings: Settings = field(default_factory=Settings)
+
+    def check(
+        self, urn: str, old: Properties, new: Properties, *, seed: bytes
+    ) -> tuple[Properties, list[checks.Failure]]:
+        """The completed inputs, and what is wrong with them."""
+        kind = type_of(urn)
+
+        def location() -> Any:
+            return self.settings.location or self._group_location(new)
+
+        inputs = checks.complete(kind, urn.rpartition("::")[2], old, new, seed=seed, location=location)
+        return inputs, checks.failures(kind, inputs)
+
+    def _group_location(self, inputs: Properties) -> Any:
+        """Where the resource's group is, for a resource of which the program does not say it."""
+        group = bare(inputs.get("resourceGroupName"))
+        if group is UNKNOWN or not isinstance(group, str):
+            return group
+        kind = BY_TOKEN[_GROUP]
+        path = to_id(kind, self.settings.subscription_id, {"resourceGroupName": group})
+        found = self.arm().get(path, kind.api_version)
+        return found["location"] if found else None
+
+    def diff(self, urn: str, before: Properties, after: Properties) -> diff.Change:
+        """How a program's inputs changed since the last time."""
+        return diff.compare(type_of(urn), before, after)
+
+    def create(
+        self, urn: str, inputs: Properties, *, dry_run: bool, timeout_seconds: float = 0
+    ) -> tuple[str, Properties]:
+        """Make a resource: its id and state.
+
+        Raises:
+            RefusedError: if there is one already.
+            UnfinishedError: if it is there, but not as it was asked for.
+        """
+        kind = type_of(urn)
+        if dry_run:
+            return "", _preview(kind, inputs)
+        known = _known(kind, inputs)
+        resource, arm = to_id(kind, self.settings.subscription_id, known), self.arm()
+        if arm.get(resource, kind.api_version) is not None:
+            raise RefusedError(
+                f"cannot create already existing resource '{resource}': import it, or give this one another name"
+            )
+        body = self._put(kind, resource, to_body(kind, known), inputs, timeout_seconds)
+        return str(body.get("id", resource)), _state(kind, body, inputs)
+
+    def update(
+        self,
+        urn: str,
+        resource: str,
+        inputs: Properties,
+        old_state: Properties,
+        *,
+        dry_run: bool,
+        timeout_seconds: float = 0,
+    ) -> Properties:
+        """Change a resource in place: its new state."""
+        kind = type_of(urn)
+        if dry_run:
+            return _preview(kind, inputs) | {key: old_state[key] for key in _STABLE if key in old_state}
+        known = _known(kind, inputs)
+        body = to_body(kind, known)
+        self._keep_parts(kind, resource, body, known)
+        return _state(kind, self._put(kind, resource, body, inputs, timeout_seconds), inputs)
+
+    def _put(
+        self, kind: ResourceType, resource: str, body: Properties, inputs: Properties, timeout_seconds: float
+    ) -> Properties:
+        arm = self.arm()
+        try:
+            return arm.put(resource, kind.api_version, body, timeout_seconds)
+        except ArmRefusedError as error:
+            found = arm.get(resource, kind.api_version) if error.accepted else None
+            if found is None:
+                raise
+            raise UnfinishedError(resource, _state(kind, found, inputs), inputs, str(error)) from error
+
+    def _keep_parts(self, kind: ResourceType, resource: str, body: Properties, inputs: Properties) -> None:
+        """What other resources own inside of this one's body goes along as it is, or a PUT would take it away."""
+        left_out = [part for part in kind.parts if _at(inputs, part) is None]
+        if not left_out:
+            return
+        there = self.arm().get(resource, kind.api_version) or {}
+        found = cast(Properties, there.get("properties") or {})
+        for part in left_out:
+            name = part.removeprefix("properties.")
+            if name in found:
+                body.setdefault("properties", {})[name] = found[name]
+
+    def read(
+        self, urn: str, resource: str, old_state: Properties, old_inputs: Properties
+    ) -> tuple[Properties, Properties] | None:
+        """A resource as it is: state and inputs; None if it is gone. Without old inputs it is an import."""
+        kind = type_of(urn)
+        body = self.arm().get(resource, kind.api_version)
+        if body is None:
+            return None
+        outputs = to_outputs(kind, body)
+        if not old_inputs:
+            inputs = to_inputs(kind, outputs) | from_id(kind, resource) | {API_VERSION: kind.api_version}
+            return outputs, inputs
+        before = _without_parts(kind, to_inputs(kind, old_state), old_inputs)
+        after = _without_parts(kind, to_inputs(kind, outputs), old_inputs)
+        inputs = cast(Properties, diff.drifted(old_inputs, before, after))
+        return mark(outputs, inputs), inputs
+
+    def delete(self, urn: str, resource: str, *, timeout_seconds: float = 0) -> None:
+        """Delete a resource and wait until it is gone."""
+        kind = type_of(urn)
+        if kind.token == _SECRET:
+            where = from_id(kind, resource)
+            self.arm().delete_secret(where["vaultName"], where["secretName"])
+        else:
+            self.arm().delete(resource, kind.api_version, timeout_seconds)
+
+    def invoke(self, token: str, arguments: Properties) -> Properties:
+        """A function's result.
+
+        Raises:
+            RefusedError: for a function that is not here.
+        """
+        match token:
+            case "azure-native:authorization:getClientConfig":
+                return {
+                    "clientId": DEPLOYER_CLIENT_ID,
+                    "objectId": DEPLOYER_OBJECT_ID,
+                    "subscriptionId": self.settings.subscription_id,
+                    "tenantId": self.settings.tenant_id,
+                }
+            case "azure-native:containerservice:listManagedClusterUserCredentials":
+                kind = BY_TOKEN[_CLUSTER]
+                cluster = to_id(kind, self.settings.subscription_id, arguments)
+                answer = self.arm().post(f"{cluster}/listClusterUserCredential", kind.api_version)
+                return {"kubeconfigs": Secret(answer["kubeconfigs"])}
+            case _:
+                raise RefusedError(f"the rehearsal has no function {token}")
 
 
 def type_of(urn: str) -> ResourceType:
     """The resource type in a URN.
 
     Raises:
-        UnknownTypeError: if the rehearsal has none of this name.
+        RefusedError: if the rehearsal has none of this name.
     """
     token = urn.split("::")[2].rpartition("$")[2]
     if token not in BY_TOKEN:
-        raise UnknownTypeError(f"the rehearsal knows no {token}: it has {', '.join(sorted(BY_TOKEN))}")
+        raise RefusedError(f"the rehearsal has no resource type {token}; it has {', '.join(sorted(BY_TOKEN))}")
     return BY_TOKEN[token]
 
 
-def check(
-    urn: str, old: Properties, new: Properties, *, location: str, seed: bytes
-) -> tuple[Properties, list[tuple[str, str]]]:
-    """The inputs with names and location that the program left out; and what is wrong with them, by property."""
-    kind, wanted = type_of(urn), inputs_of(type_of(urn).token)
-    inputs = dict(new)
-    if kind.name_parameter not in inputs:
-        _name(kind, urn, old, inputs, seed)
-    if "location" in wanted.properties and "location" not in inputs and location:
-        inputs["location"] = location
-    return inputs, list(_failures(bare(inputs), wanted, own={RANDOM_NAME}))
+def _known(kind: ResourceType, inputs: Properties) -> Properties:
+    if has_unknown(inputs):
+        raise RefusedError(f"an input of a {kind.token} is not known outside of a preview")
+    return cast(Properties, bare(inputs))
 
 
-def _name(kind: ResourceType, urn: str, old: Properties, inputs: Properties, seed: bytes) -> None:
-    name = kind.name_parameter
-    stem = urn.rpartition("::")[2]
-    digest = hashlib.sha256(seed or uuid.uuid4().bytes).hexdigest()
-    if name in old and RANDOM_NAME in old:
-        inputs[name] = old[name]
-    elif kind.autoname == "uuid":
-        inputs[name] = str(uuid.UUID(digest[:32]))
-    elif kind.autoname == "copy":
-        inputs[name] = stem
-    else:
-        inputs[name] = f"{stem}{digest[:_SUFFIX_CHARACTERS]}"
-    if kind.autoname != "copy":
-        inputs[RANDOM_NAME] = True
+def _preview(kind: ResourceType, inputs: Properties) -> Properties:
+    return mark(preview(kind, bare(inputs)), inputs)
 
 
-def _failures(value: Properties, wanted: ObjectType, *, own: set[str], place: str = "") -> Any:
-    for name in sorted(wanted.required - value.keys()):
-        yield f"{place}{name}", f"Missing required property '{name}'"
-    for name, item in value.items():
-        if name in own:
-            continue
-        if name not in wanted.properties:
-            yield f"{place}{name}", f"property '{name}' is not known: remove it, or look for a typing error"
-            continue
-        yield from _item_failures(item, wanted.properties[name], f"{place}{name}")
+def _state(kind: ResourceType, body: Properties, inputs: Properties) -> Properties:
+    """Outputs as they are kept: secret where the inputs are."""
+    return mark(to_outputs(kind, body), inputs)
 
 
-def _item_failures(item: Any, wanted: PropertyType, place: str) -> Any:
-    if item is UNKNOWN:
-        return
-    expected = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "array": list}.get(wanted.name)
-    if expected is not None and not isinstance(item, expected):
-        whole = wanted.name == "integer" and isinstance(item, float) and item.is_integer()
-        if not whole:
-            yield place, f"a {wanted.name} is expected here, not {type(item).__name__}"
-    elif wanted.name == "object" and isinstance(item, dict) and len(wanted.classes) == 1:
-        yield from _failures(item, wanted.objects()[0], own=set(), place=f"{place}.")  # pyright: ignore[reportUnknownArgumentType]
-    elif wanted.name == "array" and wanted.items is not None and isinstance(item, list):
-        for number, one in enumerate(item):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            yield from _item_failures(one, wanted.items, f"{place}[{number}]")
+def _without_parts(kind: ResourceType, projected: Properties, inputs: Properties) -> Properties:
+    """What is a resource of its own, and left out by the program, is no drift of this one."""
+    left_out = [part for part in kind.parts if _at(bare(inputs), part) is None]
+    for part in left_out:
+        *containers, name = part.split(".")
+        where: Any = projected
+        for container in containers:
+            where = cast(Properties, where).get(container, {})
+        cast(Properties, where).pop(name, None)
+    return projected
 
 
-def diff(urn: str, old_inputs: Properties, new: Properties, ignored: list[str]) -> Change:
-    """How the program's inputs changed since the last time."""
-    kind = type_of(urn)
-    before, after = bare(old_inputs), bare(new)
-    change = Change()
-    for path, what in _differences(before, after):
-        top = path.partition(".")[0].partition("[")[0]
-        if top in ignored or top == RANDOM_NAME:
-            continue
-        change.details[path] = what
-        if top in kind.parameters or _replaced_by(kind, path):
-            change.replaces.append(path)
-    # Without a name of its own making the new resource would be refused while the old one has its name.
-    change.delete_first = bool(change.replaces) and RANDOM_NAME not in after and not _renamed(kind, before, after)
-    return change
-
-
-def _renamed(kind: ResourceType, before: Properties, after: Properties) -> bool:
-    return any(before.get(name) != after.get(name) for name in kind.parameters)
-
-
-def _replaced_by(kind: ResourceType, path: str) -> bool:
-    return any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in kind.replaces)
-
-
-def _differences(before: Any, after: Any, place: str = "") -> Any:
-    if isinstance(before, dict) and isinstance(after, dict):
-        keys: list[str] = sorted(before.keys() | after.keys())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        for key in keys:
-            path = f"{place}.{key}" if place else key
-            if key not in before:
-                yield path, "add"
-            elif key not in after:
-                yield path, "delete"
-            else:
-                yield from _differences(before[key], after[key], path)
-    elif before is UNKNOWN or after is UNKNOWN or before != after:
-        yield place, "update"
-
-
-def create(urn: str, inputs: Properties, arm: ArmClient, *, dry_run: bool) -> tuple[str, Properties]:
-    """Make a resource: its id and state. A dry run asks ARM nothing."""
-    kind = type_of(urn)
-    if dry_run or has_unknown(inputs):
-        return "", _state(preview(kind, bare(inputs)), inputs)
-    known = bare(inputs)
-    resource = to_id(kind, SUBSCRIPTION, known)
-    if arm.get(resource, kind.api_version) is not None:
-        raise ValueError(f"cannot create already existing resource '{resource}'")
-    body = arm.put(resource, kind.api_version, to_body(kind, known))
-    return resource, _state(to_outputs(kind, body), inputs)
-
-
-def update(urn: str, resource: str, inputs: Properties, arm: ArmClient, *, dry_run: bool) -> Properties:
-    """Change a resource in place: its new state."""
-    kind = type_of(urn)
-    if dry_run or has_unknown(inputs):
-        return _state(preview(kind, bare(inputs)), inputs)
-    known = bare(inputs)
-    there = arm.get(resource, kind.api_version)
-    body = to_body(kind, known)
-    _keep_parts(kind, body, known, there)
-    return _state(to_outputs(kind, arm.put(resource, kind.api_version, body)), inputs)
-
-
-def _keep_parts(kind: ResourceType, body: Properties, inputs: Properties, there: Properties | None) -> None:
-    """What other resources own inside this one's body goes along as it is, or a PUT would delete it."""
-    found: Mapping[str, Any] = (there or {}).get("properties") or {}
-    for part in kind.parts:
-        if part not in inputs and part in found:
-            body.setdefault("properties", {})[part] = found[part]
-
-
-def read(urn: str, resource: str, inputs: Properties, arm: ArmClient) -> tuple[Properties, Properties] | None:
-    """A resource as it is: state and inputs; None if it is gone."""
-    kind = type_of(urn)
-    body = arm.get(resource, kind.api_version)
-    if body is None:
-        return None
-    outputs = to_outputs(kind, body)
-    actual = to_inputs(kind, outputs) | from_id(kind, resource)
-    if inputs:
-        # Only what the program says is compared: the rest are the service's own defaults. A write-only value stays.
-        actual = {key: _as_said(inputs[key], actual.get(key, inputs[key])) for key in inputs}
-    return _state(outputs, mark(actual, inputs)), mark(actual, inputs)
-
-
-def _as_said(said: Any, actual: Any) -> Any:
-    plain_said = bare(said)
-    if isinstance(plain_said, dict) and isinstance(actual, dict):
-        return {key: _as_said(value, actual.get(key, value)) for key, value in plain_said.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType, reportUnknownArgumentType]
-    return actual
-
-
-def delete(urn: str, resource: str, arm: ArmClient) -> None:
-    """Delete a resource and wait until it is gone."""
-    arm.delete(resource, type_of(urn).api_version)
-
-
-def invoke(token: str, arguments: Properties, arm: ArmClient) -> Properties:
-    """The two functions that the program calls.
-
-    Raises:
-        UnknownTypeError: for any other.
-    """
-    match token:
-        case "azure-native:authorization:getClientConfig":
-            return {"clientId": "", "objectId": "", "subscriptionId": SUBSCRIPTION, "tenantId": TENANT}
-        case "azure-native:containerservice:listManagedClusterUserCredentials":
-            cluster = (
-                f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{arguments['resourceGroupName']}"
-                f"/providers/Microsoft.ContainerService/managedClusters/{arguments['resourceName']}"
-            )
-            answer = arm.post(f"{cluster}/listClusterUserCredential", _CREDENTIALS_VERSION)
-            return {"kubeconfigs": Secret(answer["kubeconfigs"])}
-        case _:
-            raise UnknownTypeError(f"the rehearsal knows no function {token}")
-
-
-def _state(outputs: Properties, inputs: Properties) -> Properties:
-    """Outputs as they are kept: secret where the inputs were, with the inputs beside them."""
-    return mark(outputs, inputs) | {INPUTS: inputs}
+def _at(value: Properties, path: str) -> Any:
+    found: Any = value
+    for word in path.split("."):
+        found = cast(Properties, found).get(word) if isinstance(found, dict) else None
+    return found

@@ -16,6 +16,9 @@ RANDOM_NAME = "__createBeforeDelete"
 """The mark that the real provider leaves in inputs whose name it made up, so that a replacement can come first."""
 API_VERSION = "azureApiVersion"
 _INNER = "properties"
+_RENAMED = {"expires": "exp", "notBefore": "nbf", "iPAddressOrRange": "value"}
+"""The properties that azure-native names otherwise than the wire does; dashes are a rule (`wire_name`)."""
+_SDK_NAMES = {wire: name for name, wire in _RENAMED.items()}
 
 
 # --- inputs to bodies -------------------------------------------------------------------------------------------------
@@ -35,26 +38,48 @@ def _to_model(value: Properties, base: Shape) -> Properties:
         if one is None:
             body[name] = item  # ARM says what it thinks of it
         elif container:
-            body.setdefault(container, {})[name] = _to_wire(item, one.kind)
+            body.setdefault(container, {})[one.name] = _to_wire(item, one.kind)
         else:
-            body[name] = _merge(body.get(name), _to_wire(item, one.kind))
+            body[one.name] = _merge(body.get(one.name), _to_wire(item, one.kind))
     return body
 
 
 def _merge(before: Any, value: Any) -> Any:
     """`properties` may be made piece by piece and given as well."""
-    both = isinstance(before, dict) and isinstance(value, dict)
-    return cast(Properties, before) | cast(Properties, value) if both else value
+    if isinstance(before, dict) and isinstance(value, dict):
+        return cast(Properties, before) | cast(Properties, value)
+    return value
 
 
 def place(wanted: Shape, name: str) -> tuple[str, Field | None]:
     """Where a property stands in a body: the container (or none) and the field."""
-    direct = wanted.fields.get(name)
+    direct = _field(wanted, name)
     inner = wanted.fields.get(_INNER)
-    nested = shape(inner.kind.model).fields.get(name) if inner is not None and inner.kind.model is not None else None
+    nested = _field(shape(inner.kind.model), name) if inner is not None and inner.kind.model is not None else None
     if nested is not None and (direct is None or direct.read_only):
         return _INNER, nested
     return "", direct
+
+
+def _field(wanted: Shape, name: str) -> Field | None:
+    """The field of a property: of its own name, of the name that azure-native changed, or of one with dashes."""
+    for wire in (name, _RENAMED.get(name, name), _dashed(name)):
+        if (found := wanted.fields.get(wire)) is not None:
+            return found
+    return None
+
+
+def _dashed(name: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def _sdk_name(wire: str, wanted: ObjectType) -> str:
+    """A field's name in the SDK, the opposite of `_field`."""
+    if wire in wanted.properties:
+        return wire
+    first, *rest = wire.split("-")
+    camel = first + "".join(word.capitalize() for word in rest)
+    return camel if rest else _SDK_NAMES.get(wire, wire)
 
 
 def _to_wire(value: Any, kind: Kind) -> Any:
@@ -62,7 +87,7 @@ def _to_wire(value: Any, kind: Kind) -> Any:
         return _to_model(cast(Properties, value), shape(kind.model))
     if kind.name == "map" and kind.items is not None:
         if isinstance(value, list):
-            return {str(key): {} for key in cast(list[Any], value)}
+            return {str(key): dict[str, Any]() for key in cast(list[Any], value)}
         if isinstance(value, dict):
             return {key: _to_wire(item, kind.items) for key, item in cast(Properties, value).items()}
     if kind.name == "array" and kind.items is not None and isinstance(value, list):
@@ -84,7 +109,8 @@ def _flat(body: Properties, wanted: ObjectType) -> Properties:
     if _INNER not in wanted.properties and isinstance(inner, dict):
         del found[_INNER]
         found = cast(Properties, inner) | found
-    return {key: _to_output(value, wanted.properties[key]) for key, value in found.items() if key in wanted.properties}
+    named = {_sdk_name(key, wanted): value for key, value in found.items()}
+    return {key: _to_output(value, wanted.properties[key]) for key, value in named.items() if key in wanted.properties}
 
 
 def _to_output(value: Any, wanted: PropertyType) -> Any:

@@ -34,7 +34,7 @@ def mark(outputs: Any, inputs: Any) -> Any:
         # The service may change the order, so that one secret makes the whole list secret.
         items = cast(list[Any], inputs)
         return Secret(bare(outputs)) if _holds_secret(items) else cast(Any, outputs)
-    return outputs
+    return cast(Any, outputs)
 
 
 def _holds_secret(value: Any) -> bool:

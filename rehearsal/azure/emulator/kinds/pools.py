@@ -65,7 +65,9 @@ def keep(world: World, cluster: Record, name: str, properties: Body) -> Record:
     """Store a pool that a cluster's body names."""
     path = f"{cluster.id}/agentPools/{name}"
     old = world.find(path)
-    full = merged(_defaults(properties), properties) | {"provisioningState": "Creating"}
+    version: str = properties.get("orchestratorVersion") or cluster.body["properties"]["kubernetesVersion"]
+    versions = {"orchestratorVersion": version, "currentOrchestratorVersion": version}
+    full = merged(_defaults(properties), properties) | versions | {"provisioningState": "Creating"}
     record = old or Record(path, POOL, {}, time.time())
     record.body = {"id": path, "name": name, "type": POOL, "properties": full}
     world.add(record)

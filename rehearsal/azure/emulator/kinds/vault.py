@@ -11,7 +11,7 @@ import uuid
 from rehearsal.azure import TENANT_ID
 from rehearsal.azure.emulator.errors import ArmError, bad_request, conflict
 from rehearsal.azure.emulator.store import Body, Record
-from rehearsal.azure.emulator.world import Put, Rules, World, at, merged
+from rehearsal.azure.emulator.world import Put, Rules, World, merged
 
 VAULT = "Microsoft.KeyVault/vaults"
 SECRET = f"{VAULT}/secrets"
@@ -159,11 +159,6 @@ def _secret_outputs(world: World, put: Put) -> Body:
     }
 
 
-def _secret_view(_world: World, record: Record) -> Body:
-    assert "value" not in at(record.body, "properties")
-    return record.body
-
-
 RULES = {
     VAULT: Rules(
         name=re.compile(r"(?!.*--)[a-zA-Z][-a-zA-Z0-9]{1,22}[a-zA-Z0-9]"),
@@ -179,6 +174,5 @@ RULES = {
         has_state=False,
         check=_check_secret,
         outputs=_secret_outputs,
-        view=_secret_view,
     ),
 }

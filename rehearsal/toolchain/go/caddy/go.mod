@@ -1,6 +1,6 @@
 module slm.local/caddy
 
-go 1.26.8
+go 1.25.0
 
 require (
 	cel.dev/expr v0.25.1 // indirect
@@ -167,3 +167,5 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	howett.net/plist v1.0.0 // indirect
 )
+
+tool github.com/caddyserver/caddy/v2/cmd/caddy

@@ -1,6 +1,6 @@
 module slm.local/pulumi
 
-go 1.26.8
+go 1.25.11
 
 require (
 	cel.dev/expr v0.25.1 // indirect
@@ -271,3 +271,5 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	lukechampine.com/frand v1.5.1 // indirect
 )
+
+tool github.com/pulumi/pulumi/pkg/v3/cmd/pulumi

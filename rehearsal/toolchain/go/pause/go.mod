@@ -1,3 +1,0 @@
-module slm.local/pause
-
-go 1.25.0
