@@ -1,8 +1,8 @@
 """The gateway's address on this machine: `https://localhost:PORT`, passed on to the gateway under its public name.
 
-The gateway's own certificate is for the name that Azure gives it, which nothing outside the node resolves. This front has
-a certificate of the same local authority for `localhost` and trusts nothing but that authority, so what it passes on has
-been through the gateway's real TLS.
+The gateway's own certificate is for the name that Azure gives it, which nothing outside the node resolves. This front
+has a certificate of the same local authority for `localhost` and trusts nothing but that authority, so what it passes
+on has been through the gateway's real TLS.
 
 Not checked:
 - The public name, its DNS record and Azure's load balancer: a client here connects to this machine.

@@ -65,7 +65,7 @@ class Session:
         self._toolchain = Toolchain(cache, steps.say)
 
     def up(self, stack: str, depth: Depth, question: str | None) -> None:
-        """Bring a stack up, or up to date, and ask it. Every step finds what an earlier run left, so it can be repeated.
+        """Bring a stack up, or up to date, and ask it. Every step finds what an earlier run left: it can be repeated.
 
         Raises:
             RehearsalError: if a step fails; what runs by then goes on running for the next try, or for `down`.
@@ -124,7 +124,7 @@ class Session:
         yield from found
 
     def down(self, *, wipe: bool) -> None:
-        """End everything, also of a rehearsal that another command is bringing up right now; keep its state unless told."""
+        """End everything, also what another command is bringing up right now; keep the state unless told."""
         if not self._state.exists():
             return
         with working(self._state, "rehearse down", take_over=True):
@@ -189,7 +189,14 @@ class _Rehearsal:
             checkout=checkout,
             stack=stack,
             environment={
-                "PATH": f"{self._folder / 'bin'}:{checkout / '.venv' / 'bin'}:{cache / 'bin'}:{os.environ.get('PATH', '')}",
+                "PATH": ":".join(
+                    [
+                        str(self._folder / "bin"),
+                        str(checkout / ".venv/bin"),
+                        str(cache / "bin"),
+                        os.environ.get("PATH", ""),
+                    ]
+                ),
                 **self._azure.variables,
             },
         )

@@ -223,6 +223,7 @@ class Azure:
     """The emulator in this process, without HTTP in between."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder = folder
         self.world = World(Store(folder), settings, RULES)
         secrets = Secrets(self.world, TOKEN)
         self.emulator = Emulator(self.world, Arm(self.world, TOKEN), Entra(self.world, None), secrets)

@@ -387,7 +387,15 @@ class Process:
         endpoint = self.folder / "endpoint"
         endpoint.unlink(missing_ok=True)
         token = self.folder / "token"
-        argv = [sys.executable, "-m", "rehearsal.azure.emulator", "--state", str(self.folder), "--uds", str(self.socket)]
+        argv = [
+            sys.executable,
+            "-m",
+            "rehearsal.azure.emulator",
+            "--state",
+            str(self.folder),
+            "--uds",
+            str(self.socket),
+        ]
         self.process = subprocess.Popen(
             [*argv, "--token-file", str(token), *self._arguments], stdout=subprocess.DEVNULL, cwd=Path.cwd()
         )

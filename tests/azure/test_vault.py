@@ -192,5 +192,3 @@ def test_a_deleted_secrets_name_stays_taken_until_it_is_purged(full: Azure) -> N
 def test_values_and_tokens_outlive_the_process(tmp_path: Path, full: Azure, reader: str) -> None:
     again = Azure(tmp_path / "azure", full.world.settings)
     assert ask(again, reader).body["value"] == VALUE
-
-

@@ -104,12 +104,9 @@ def test_openais_client_reads_the_stream(stack: Stack, model: str) -> None:
         httpx.Client(verify=stack.trust, trust_env=False) as transport,
         OpenAI(base_url=f"{stack.endpoint}/v1", api_key=stack.api_key, http_client=transport) as openai,
     ):
+        messages: Any = chat(CHATS[0])
         stream = openai.chat.completions.create(
-            model=model,
-            messages=chat(CHATS[0]),
-            stream=True,
-            temperature=0,
-            max_tokens=200,  # pyright: ignore
+            model=model, messages=messages, stream=True, temperature=0, max_tokens=200
         )
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
     assert_right(CHATS[0], text)
