@@ -332,7 +332,7 @@ def test_a_resource_is_made_read_again_and_deleted(plugin: Plugin, token: str) -
 
 @EVERY_TYPE
 def test_a_preview_sends_nothing_and_claims_nothing_that_only_azure_knows(plugin: Plugin, token: str) -> None:
-    resource, state, inputs = plugin.create(token, preview=True)
+    resource, state, _inputs = plugin.create(token, preview=True)
     assert (resource, plugin.requests) == ("", [])
     real = Azure(plugin.azure.folder / "real", plugin.azure.world.settings)
     plugin.azure.emulator.__dict__.update(real.emulator.__dict__)

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI
 
 from tests.endpoints.conftest import Stack
 
@@ -101,7 +101,7 @@ def test_a_streamed_answer_is_the_whole_answer(client: httpx.Client, model: str,
 
 def test_openais_client_reads_the_stream(stack: Stack, model: str) -> None:
     with (
-        httpx.Client(verify=stack.trust, trust_env=False) as transport,
+        DefaultHttpxClient(verify=stack.trust, trust_env=False) as transport,
         OpenAI(base_url=f"{stack.endpoint}/v1", api_key=stack.api_key, http_client=transport) as openai,
     ):
         messages: Any = chat(CHATS[0])
