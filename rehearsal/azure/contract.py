@@ -99,7 +99,8 @@ def _field(attribute: str, rest: Any, annotation: Any) -> Field:
     writable = "create" in visibility or "update" in visibility
     return Field(
         name=rest._rest_name_input or attribute,
-        kind=_kind(annotation),
+        # A time is text on the wire, except where the model says that it is a number of seconds.
+        kind=Kind("integer") if rest._format == "unix-timestamp" else _kind(annotation),
         required=writable and type(None) not in get_args(annotation),
         read_only=not writable,
         create_only=writable and "update" not in visibility,

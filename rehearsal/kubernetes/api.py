@@ -22,6 +22,10 @@ _REQUEST_SECONDS = 60.0
 _CONNECT_SECONDS = 10.0
 
 
+_RACES = 5
+"""How often an apply is sent that meets another writer; controllers write a new object's status a few times."""
+
+
 class ApiError(Exception):
     """The server's refusal; the text is its own message."""
 
@@ -35,6 +39,11 @@ class ApiError(Exception):
     def not_found(self) -> bool:
         """The object, its namespace or its kind is not there."""
         return self.code == 404
+
+    @property
+    def raced(self) -> bool:
+        """Somebody else wrote the object at the same moment; a conflict over fields has its causes in the details."""
+        return self.code == 409 and "the object has been modified" in str(self)
 
     @property
     def namespace_missing(self) -> bool:
@@ -162,9 +171,14 @@ class Api:
     def apply(self, obj: Properties, *, manager: str, force: bool, dry_run: bool) -> Properties:
         """Server-side apply: own the given fields, and with `force` take them from whoever owns them."""
         parameters = {"fieldManager": manager, "force": str(force).lower(), **_dry(dry_run)}
-        return self._request(
-            "PATCH", self._path(obj, name_of(obj)), parameters, obj, media_type="application/apply-patch+yaml"
-        )
+        path, media_type = self._path(obj, name_of(obj)), "application/apply-patch+yaml"
+        for _ in range(_RACES - 1):
+            try:
+                return self._request("PATCH", path, parameters, obj, media_type=media_type)
+            except ApiError as error:
+                if not error.raced:
+                    raise
+        return self._request("PATCH", path, parameters, obj, media_type=media_type)
 
     def replace(self, obj: Properties, *, manager: str, dry_run: bool) -> Properties:
         """Put an object in the place of the live one, whose `resourceVersion` it must name."""
