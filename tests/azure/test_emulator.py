@@ -16,6 +16,7 @@ import pytest
 from rehearsal.azure import DEPLOYER_OBJECT_ID
 from rehearsal.azure.emulator.registry import LocalRegistry
 from rehearsal.azure.emulator.world import Settings
+from tests.azure.emulator_process import EmulatorProcess
 from tests.azure.support import (
     CASES,
     CLUSTER,
@@ -297,6 +298,12 @@ def test_a_pools_size_labels_and_taints_change_in_place(full: Azure) -> None:
     assert {key: found[key] for key in changes} == changes
 
 
+def test_an_existing_cluster_takes_no_new_pool_in_its_body(full: Azure) -> None:
+    pools = [SYSTEM_POOL, SYSTEM_POOL | {"name": "more"}]
+    body = changed(BODIES[CLUSTER], "properties.agentPoolProfiles", pools)
+    assert full.refused("PUT", CLUSTER, body) == (400, "BadRequest")
+
+
 def test_a_spot_pool_gets_the_label_and_the_taint_of_aks(full: Azure) -> None:
     found = full.put(f"{CLUSTER}/agentPools/spot", pool(scaleSetPriority="Spot"))["properties"]
     assert found["nodeLabels"]["kubernetes.azure.com/scalesetpriority"] == "spot"
@@ -339,6 +346,13 @@ def test_a_run_without_a_registry_succeeds_and_says_so(full: Azure) -> None:
     assert "no local registry" in full.call("GET", httpx.URL(link).path).body
 
 
+def test_a_run_runs_again_only_if_it_is_told_to(full: Azure) -> None:
+    before = full.get(TASK_RUN)["properties"]["runResult"]
+    assert full.put(TASK_RUN, BODIES[TASK_RUN])["properties"]["runResult"] == before
+    again = full.put(TASK_RUN, changed(BODIES[TASK_RUN], "properties.forceUpdateTag", "2"))
+    assert again["properties"]["runResult"]["name"] != before["name"]
+
+
 def test_a_run_fails_if_the_registry_does_not_have_the_image(azure: Azure) -> None:
     azure.world.settings = replace(azure.world.settings, registry=LocalRegistry("http://127.0.0.1:9"))
     azure.make(until="containerregistry:TaskRun")
@@ -374,54 +388,14 @@ def test_subnets_of_one_network_are_not_written_at_the_same_time(azure: Azure) -
     assert azure.call("PUT", f"{VNET}/subnets/two", body).status == 201
 
 
-class Process:
-    """The emulator as a process of its own."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.folder = folder
-        self.socket = folder / "arm.sock"
-        self._arguments = arguments
-        self.start()
-
-    def start(self) -> None:
-        endpoint = self.folder / "endpoint"
-        endpoint.unlink(missing_ok=True)
-        token = self.folder / "token"
-        argv = [
-            sys.executable,
-            "-m",
-            "rehearsal.azure.emulator",
-            "--state",
-            str(self.folder),
-            "--uds",
-            str(self.socket),
-        ]
-        self.process = subprocess.Popen(
-            [*argv, "--token-file", str(token), *self._arguments], stdout=subprocess.DEVNULL, cwd=Path.cwd()
-        )
-        while not endpoint.exists():
-            assert self.process.poll() is None, "the emulator ended"
-            time.sleep(0.05)
-        self.headers = {"Authorization": f"Bearer {token.read_text()}"}
-        self.client = httpx.Client(base_url=endpoint.read_text(), headers=self.headers, trust_env=False, timeout=30)
-
-    def request(self, method: str, path: str, body: Body | None = None) -> httpx.Response:
-        return self.client.request(method, path, params={"api-version": version_of(path)}, json=body)
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        self.client.close()
-        self.process.send_signal(number)
-        self.process.wait()
-
-
 @pytest.fixture
 def process(tmp_path: Path) -> Any:
-    running = Process(tmp_path / "azure")
+    running = EmulatorProcess(tmp_path / "azure")
     yield running
     running.end()
 
 
-def test_an_operation_ends_though_the_process_was_killed_in_the_middle_of_it(process: Process) -> None:
+def test_an_operation_ends_though_the_process_was_killed_in_the_middle_of_it(process: EmulatorProcess) -> None:
     process.request("PUT", GROUP, BODIES[GROUP])
     answer = process.request("PUT", REGISTRY, BODIES[REGISTRY])
     assert (answer.status_code, answer.json()["properties"]["provisioningState"]) == (201, "Creating")
@@ -436,7 +410,7 @@ def test_an_operation_ends_though_the_process_was_killed_in_the_middle_of_it(pro
     assert found["properties"]["loginServer"] == "slmdev.azurecr.io"
 
 
-def test_the_socket_answers_as_the_port_does_but_takes_no_faults(process: Process) -> None:
+def test_the_socket_answers_as_the_port_does_but_takes_no_faults(process: EmulatorProcess) -> None:
     process.request("PUT", GROUP, BODIES[GROUP])
     transport = httpx.HTTPTransport(uds=str(process.socket))
     with httpx.Client(transport=transport, base_url="http://management.azure.com", headers=process.headers) as client:
@@ -444,34 +418,21 @@ def test_the_socket_answers_as_the_port_does_but_takes_no_faults(process: Proces
         assert client.post("/_faults", json={"fault": "slow"}).status_code == 403
 
 
-def test_the_state_is_its_owners_alone(process: Process) -> None:
+def test_the_state_is_its_owners_alone(process: EmulatorProcess) -> None:
     process.request("PUT", GROUP, BODIES[GROUP])
     for name in ("state.json", "token", "endpoint", "arm.sock"):
         assert os.stat(process.folder / name).st_mode & 0o077 == 0, name
 
 
-def test_no_value_is_in_what_the_process_prints(tmp_path: Path) -> None:
-    folder = tmp_path / "azure"
-    log = tmp_path / "log"
-    argv = [sys.executable, "-m", "rehearsal.azure.emulator", "--state", str(folder), "--delay", "0"]
-    with log.open("w") as output:
-        process = subprocess.Popen([*argv, "--token-file", str(folder / "token")], stdout=output, stderr=output)
-    try:
-        while not (folder / "endpoint").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        headers = {"Authorization": f"Bearer {(folder / 'token').read_text()}"}
-        with httpx.Client(base_url=(folder / "endpoint").read_text(), headers=headers, trust_env=False) as client:
-            for case in CASES:
-                client.put(case.id, params={"api-version": case.type.api_version}, json=case.body)
-    finally:
-        process.terminate()
-        process.wait()
-    assert "PUT" in log.read_text()
-    assert VALUE not in log.read_text()
+def test_no_value_is_in_what_the_process_prints(process: EmulatorProcess) -> None:
+    for case in CASES:
+        process.request("PUT", case.id, case.body)
+    printed = process.log.read_text()
+    assert "PUT" in printed
+    assert VALUE not in printed
 
 
-def test_a_taken_port_is_one_sentence(process: Process, tmp_path: Path) -> None:
+def test_a_taken_port_is_one_sentence(process: EmulatorProcess, tmp_path: Path) -> None:
     port = str(httpx.URL((process.folder / "endpoint").read_text()).port)
     argv = [sys.executable, "-m", "rehearsal.azure.emulator", "--state", str(tmp_path / "other"), "--port", port]
     found = subprocess.run([*argv, "--token-file", str(tmp_path / "token")], capture_output=True, text=True)

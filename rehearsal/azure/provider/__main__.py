@@ -15,7 +15,9 @@ from rehearsal.azure.provider import VERSION
 from rehearsal.azure.provider.arm import ArmClient, ArmRefusedError
 from rehearsal.azure.provider.diff import Change
 from rehearsal.azure.provider.lifecycle import Lifecycle, RefusedError, Settings, UnfinishedError
+from rehearsal.azure.provider.schema import inputs_of, outputs_of
 from rehearsal.azure.provider.values import from_struct, to_struct
+from rehearsal.azure.types import TYPES
 from rehearsal.errors import RehearsalError
 
 # Waiting blocks a thread; the engine asks for as many resources at a time as the user's `--parallel` allows.
@@ -40,15 +42,18 @@ class _Status(grpc.Status):
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
     """The provider's methods, as the engine calls them."""
 
-    def __init__(self, arm: ArmClient | None = None) -> None:
-        """`arm` is the Resource Manager; None for the one that the environment names."""
+    def __init__(self, connect: Callable[[threading.Event], ArmClient] = ArmClient.from_environment) -> None:
+        """`connect` makes the client, when it is first needed, of the event that ends its waits."""
         self._cancelled = threading.Event()
-        self._given = arm
+        self._connect = connect
+        self._client: ArmClient | None = None
+        self._connecting = threading.Lock()
         self._lifecycle = Lifecycle(self._arm)
 
     def _arm(self) -> ArmClient:
-        self._given = self._given or ArmClient.from_environment(self._cancelled)
-        return self._given
+        with self._connecting:
+            self._client = self._client or self._connect(self._cancelled)
+            return self._client
 
     # --- configuration ---
 
@@ -210,6 +215,12 @@ def _abort_unfinished(context: grpc.ServicerContext, error: UnfinishedError) -> 
     raise AssertionError("abort_with_status does not return")
 
 
+def _read_types() -> None:
+    for kind in TYPES:
+        inputs_of(kind.token)
+        outputs_of(kind.token)
+
+
 def main() -> int:
     """Serve until the engine ends the process."""
     server = grpc.server(ThreadPoolExecutor(_THREADS))
@@ -217,6 +228,8 @@ def main() -> int:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
+    # Reading the SDK's types takes seconds that the program spends importing as well: better at the same time.
+    threading.Thread(target=_read_types, daemon=True).start()
     try:
         server.wait_for_termination()
     except KeyboardInterrupt:

@@ -155,13 +155,13 @@ class Lifecycle:
     ) -> tuple[Properties, Properties] | None:
         """A resource as it is: state and inputs; None if it is gone. Without old inputs it is an import."""
         kind = type_of(urn)
+        named = from_id(kind, resource)
         body = self.arm().get(resource, kind.api_version)
         if body is None:
             return None
         outputs = to_outputs(kind, body)
         if not old_inputs:
-            inputs = to_inputs(kind, outputs) | from_id(kind, resource) | {API_VERSION: kind.api_version}
-            return outputs, inputs
+            return outputs, to_inputs(kind, outputs) | named | {API_VERSION: kind.api_version}
         before = _without_parts(kind, to_inputs(kind, old_state), old_inputs)
         after = _without_parts(kind, to_inputs(kind, outputs), old_inputs)
         inputs = cast(Properties, diff.drifted(old_inputs, before, after))

@@ -6,12 +6,15 @@ that looks there.
 
 import importlib
 import inspect
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from typing import Any, get_args, get_origin
 
+# The SDK loads its modules when an attribute is first asked for, and hands out half-loaded ones to a second thread.
+_reading = threading.RLock()
 _types: Any = importlib.import_module("pulumi._types")
 _SCALARS: Mapping[Any, str] = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
@@ -39,18 +42,27 @@ class ObjectType:
     required: frozenset[str] = frozenset()
 
 
-@cache
 def inputs_of(token: str) -> ObjectType:
     """What a program can set of a resource type."""
-    module, name = _module(token)
-    # Where a type of this name is also a part of others, `...Args` is the part and `...InitArgs` the resource.
-    arguments = getattr(module, f"{name}InitArgs", None) or getattr(module, f"{name}Args")
-    return object_type(arguments)
+    with _reading:
+        return _inputs_of(token)
 
 
 @cache
+def _inputs_of(token: str) -> ObjectType:
+    module, name = _module(token)
+    # Where `SubnetArgs` is the type of a property, the resource's own arguments are `SubnetInitArgs`.
+    return object_type(getattr(module, f"{name}InitArgs", None) or getattr(module, f"{name}Args"))
+
+
 def outputs_of(token: str) -> ObjectType:
     """What a program can read of a resource type."""
+    with _reading:
+        return _outputs_of(token)
+
+
+@cache
+def _outputs_of(token: str) -> ObjectType:
     module, name = _module(token)
     hints: dict[str, Any] = _types.resource_types(getattr(module, name))
     return ObjectType({key: _property(hint) for key, hint in hints.items()})
@@ -61,9 +73,14 @@ def _module(token: str) -> tuple[Any, str]:
     return importlib.import_module(f"pulumi_azure_native.{module}"), name
 
 
-@cache
 def object_type(of: Any) -> ObjectType:
     """The properties of one of the SDK's input or output classes."""
+    with _reading:
+        return _object_type(of)
+
+
+@cache
+def _object_type(of: Any) -> ObjectType:
     if _types.is_output_type(of):
         hints: dict[str, Any] = _types.output_type_types(of)
         return ObjectType({key: _property(hint) for key, hint in hints.items()})

@@ -107,6 +107,13 @@ def _check_pools(world: World, put: Put) -> None:
     for profile in inline:
         name = str(profile["name"])
         old = world.find(f"{put.id.text}/agentPools/{name}")
+        if put.old is not None and old is None:
+            raise bad_request(
+                "BadRequest",
+                f"A new agent pool was introduced: {name}. Adding agent pools to an existing cluster is not allowed "
+                "through managed cluster operations. For agent pool specific change, please use per agent pool "
+                "operations.",
+            )
         pools.check(world, name, pools.of_profile(profile), old.body["properties"] if old else None)
     kept = [one for one in world.children(put.id.text, POOL) if one.body["name"] not in {p["name"] for p in inline}]
     modes = [one.get("mode", "User") for one in inline] + [str(at(one.body, "properties.mode")) for one in kept]

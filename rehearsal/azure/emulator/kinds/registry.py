@@ -110,7 +110,10 @@ def _check_run(_world: World, put: Put) -> None:
         raise bad_request("InvalidParameter", "A build needs a sourceLocation.", "properties.runRequest.sourceLocation")
 
 
-def _run_outputs(world: World, put: Put) -> Body:
+def _run_outputs(_world: World, put: Put) -> Body:
+    before: Body = put.old.body["properties"] if put.old else {}
+    if before and all(before.get(key) == put.properties.get(key) for key in ("runRequest", "forceUpdateTag")):
+        return {"properties": {"runResult": before["runResult"]}}  # nothing new to run
     run = uuid.uuid4().hex[:4]
     result: Body = {
         "id": f"{put.id.parent}/runs/{run}",
@@ -131,6 +134,8 @@ def _run_outputs(world: World, put: Put) -> Body:
 def _run_failure(world: World, record: Record) -> Body | None:
     """The end of a run: it has the image if the local registry has it."""
     result: Body = record.body["properties"]["runResult"]["properties"]
+    if result["status"] == "Succeeded":
+        return None
     images = _images(record.body)
     reasons = [reason for image in images if (reason := world.settings.registry.missing(image))]
     result["finishTime"] = now()
