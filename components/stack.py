@@ -170,7 +170,6 @@ class _Azure:
             self._name,
             VaultArgs(
                 resource_group_name=self._group.name,
-                subscription_id=self._args.subscription_id,
                 tenant_id=self._args.tenant_id,
                 secrets=secrets,
             ),

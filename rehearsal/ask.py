@@ -23,9 +23,9 @@ def stream(endpoint: str, certificate: Path, api_key: str, question: str, output
     headers = {"Authorization": f"Bearer {api_key}"}
     with httpx.Client(base_url=endpoint, headers=headers, verify=trust, timeout=TIMEOUT, trust_env=False) as client:
         try:
-            model = client.get("/v1/models").raise_for_status().json()["data"][0]["id"]
+            model: dict[str, Any] = client.get("/v1/models").raise_for_status().json()["data"][0]
             body: dict[str, Any] = {
-                "model": model,
+                "model": model["id"],
                 "messages": [{"role": "user", "content": question}],
                 "temperature": 0,
                 "max_tokens": MAX_TOKENS,
@@ -43,6 +43,10 @@ def stream(endpoint: str, certificate: Path, api_key: str, question: str, output
                 f"The stack does not answer: {error}", "Look at `./scripts/rehearse logs gateway` and `logs onnx`"
             ) from error
     output.write("\n")
+    if model.get("fixture"):
+        output.write(
+            "\n(The model is a fixture: it knows the guide's questions by heart and says so of anything else.)\n"
+        )
 
 
 def _answer(client: httpx.Client, body: dict[str, Any], output: TextIO) -> None:
@@ -56,8 +60,6 @@ def _answer(client: httpx.Client, body: dict[str, Any], output: TextIO) -> None:
 def how_to_go_on(endpoint: str, certificate: Path, api_key_file: Path) -> str:
     """What a user needs to ask more."""
     return f"""
-(The model is a fixture: it knows the guide's questions by heart and says so of anything else.)
-
 endpoint  {endpoint}
 key       {api_key_file}
 ask more  curl --cacert {certificate} -H "Authorization: Bearer $(cat {api_key_file})" \\

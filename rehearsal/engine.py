@@ -74,10 +74,6 @@ class Engine:
         """
         self._stream(["up", "--yes", "--skip-preview", "--suppress-outputs", *self._configured], line, log)
 
-    def destroy(self, line: Line, log: Path) -> None:
-        """Delete every resource of the stack; the stack and its configuration stay."""
-        self._stream(["destroy", "--yes", "--skip-preview", "--suppress-outputs", *self._configured], line, log)
-
     def repair(self) -> None:
         """Make a stack usable again whose engine was killed: remove its lock and forget operations that never ended."""
         if list((self._folder / "backend").glob(".pulumi/locks/**/*.json")):

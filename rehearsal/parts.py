@@ -18,12 +18,12 @@ from rehearsal.node.certificates import ensure_root
 from rehearsal.node.images import ImageStore, node_images
 from rehearsal.processes import Processes
 from rehearsal.toolchain import Toolchain
+from rehearsal.toolchain.catalogue import GO_TOOLS
 from runtimes.fingerprint import image_tag
 
 START_SECONDS = 60
 """How long a process of ours may take to listen before something must be wrong; 1 to 3 s is usual."""
 FRONT_PORT = 8443
-CADDY_TAG = "2.11.1"
 
 
 class Azure:
@@ -81,7 +81,7 @@ def have_images(checkout: Path, cache: Path, toolchain: Toolchain, registry: str
     onnx = checkout / "runtimes" / "onnx"
     wanted = [
         *node_images(store, toolchain.tool("pause")),
-        recipes.ImageRequest("caddy", CADDY_TAG, recipes.caddy(toolchain.tool("caddy"), store.roots())),
+        recipes.ImageRequest("caddy", GO_TOOLS["caddy"].version, recipes.caddy(toolchain.tool("caddy"), store.roots())),
         recipes.ImageRequest(
             "slm-onnx", image_tag(onnx), recipes.from_folder(onnx, arguments={"PYTHON_IMAGE": store.base()})
         ),

@@ -6,6 +6,8 @@ import re
 import pulumi
 
 SUFFIX_CHARACTERS = 6
+RANDOM_CHARACTERS = 8
+"""What azure-native adds to a name that it is left to choose."""
 SHARED_NAME_CHARACTERS = 24
 """A vault's name is the shortest of those that all of Azure shares [learn.microsoft.com/azure/key-vault/general]."""
 POOL_NAME_CHARACTERS = 12
@@ -20,11 +22,15 @@ def unique(stem: str, subscription_id: pulumi.Input[str], *, separator: str = "-
 def shared_name(stem: str, subscription_id: str, *, separator: str = "-") -> str:
     """`stem` and a few characters that depend on the subscription: for names that all of Azure shares.
 
-    Fits a vault, a registry, a cluster and a DNS label: at most 24 lower-case letters, digits and single separators.
+    Fits a registry, a cluster and a DNS label: at most 24 lower-case letters, digits and single separators.
     """
-    room = SHARED_NAME_CHARACTERS - SUFFIX_CHARACTERS - len(separator)
-    start = re.sub(r"[^a-z0-9]+", separator, stem.lower())[:room].strip("-")
+    start = _cut(stem, SHARED_NAME_CHARACTERS - SUFFIX_CHARACTERS - len(separator), separator)
     return f"{start}{separator}{digest(stem, subscription_id)}"
+
+
+def vault_stem(stem: str) -> str:
+    """What Pulumi adds its eight random characters to, for a vault: its old name stays taken after it is deleted."""
+    return f"{_cut(stem, SHARED_NAME_CHARACTERS - RANDOM_CHARACTERS - len('-kv'), '-')}-kv"
 
 
 def pool_name(pool: str, *immutable: object) -> str:
@@ -32,6 +38,11 @@ def pool_name(pool: str, *immutable: object) -> str:
     tag = digest(pool, *(repr(value) for value in immutable))[:4]
     letters = "".join(character for character in pool.lower() if character.isalnum())
     return f"{letters[: POOL_NAME_CHARACTERS - len(tag)]}{tag}"
+
+
+def _cut(text: str, length: int, separator: str) -> str:
+    """Lower-case letters, digits and single separators, from the start of a text."""
+    return re.sub(r"[^a-z0-9]+", separator, text.lower())[:length].strip("-")
 
 
 def digest(*parts: str) -> str:

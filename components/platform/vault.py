@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import keyvault
 
-from components.platform.naming import unique
+from components.platform.naming import vault_stem
 
 RETENTION_DAYS = 90
 
@@ -19,7 +19,6 @@ class VaultArgs:
     """`secrets` maps a name in the vault to its value, which is secret here too."""
 
     resource_group_name: pulumi.Input[str]
-    subscription_id: pulumi.Input[str]
     tenant_id: pulumi.Input[str]
     secrets: Mapping[str, pulumi.Output[str]]
     private: bool = False
@@ -54,8 +53,9 @@ class Vault(pulumi.ComponentResource):
     def _vault(name: str, args: VaultArgs, opts: pulumi.ResourceOptions) -> keyvault.Vault:
         rules = keyvault.NetworkRuleSetArgs(bypass="AzureServices", default_action="Deny" if args.private else "Allow")
         return keyvault.Vault(
-            f"{name}-vault",
-            vault_name=unique(name, args.subscription_id),
+            # Named by chance: purge protection keeps a deleted vault's name for the whole retention time, and the next
+            # `up` after a `destroy` would be refused.
+            vault_stem(name),
             resource_group_name=args.resource_group_name,
             properties=keyvault.VaultPropertiesArgs(
                 tenant_id=args.tenant_id,

@@ -134,8 +134,9 @@ class ModelWeights(pulumi.ComponentResource):
             job,
             metadata={"namespace": args.namespace, "name": job, "labels": labels("weights", "weights")},
             spec=job_spec(pod(args, claim_name, format_, weights)),
-            # A new image does not change what was fetched, and a job's template cannot be changed in place.
-            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["spec.template"])),
+            # A changed template replaces the job, so that one which could not finish is mended by mended settings; what
+            # was fetched already is found and not fetched again.
+            opts=opts,
         )
 
 

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rehearsal.azure import SUBSCRIPTION_ID, TENANT_ID
 from rehearsal.azure.emulator.app import Emulator
@@ -324,6 +324,7 @@ def without(body: Body, path: str) -> Body:
 def walk(value: Any) -> Iterator[Any]:
     """Every value inside of one."""
     yield value
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for item in items:
-        yield from walk(item)
+    if isinstance(value, dict):
+        yield from (inner for item in cast(Body, value).values() for inner in walk(item))
+    elif isinstance(value, list):
+        yield from (inner for item in cast(list[Any], value) for inner in walk(item))

@@ -3,13 +3,13 @@
 import importlib
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from rehearsal.azure.contract import Kind, Shape, shape
 from rehearsal.azure.types import TYPES
-from tests.azure.support import CASES, VALUE, Azure, Case, changed, without
+from tests.azure.support import CASES, VALUE, Azure, Body, Case, changed, without
 
 EVERY_TYPE = pytest.mark.parametrize("case", CASES, ids=lambda case: case.token)
 EVERY_TYPE_IN_A_GROUP = pytest.mark.parametrize("case", CASES[1:], ids=lambda case: case.token)
@@ -152,8 +152,8 @@ _CHANGING = ("etag", "secretUriWithVersion", "attributes")
 
 def _stable(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _stable(item) for key, item in value.items() if key not in _CHANGING}
-    return [_stable(item) for item in value] if isinstance(value, list) else value
+        return {key: _stable(item) for key, item in cast(Body, value).items() if key not in _CHANGING}
+    return [_stable(item) for item in cast(list[Any], value)] if isinstance(value, list) else value
 
 
 def strangers(value: Any, wanted: Shape, path: str) -> list[str]:
@@ -170,6 +170,6 @@ def _inside(value: Any, kind: Kind, path: str) -> list[str]:
     if kind.name == "model" and isinstance(value, dict):
         return strangers(value, shape(kind.model), path)
     if kind.items is not None:
-        items = value.values() if isinstance(value, dict) else value
+        items = list(cast(Body, value).values()) if isinstance(value, dict) else cast(list[Any], value)
         return [one for item in items for one in _inside(item, kind.items, path)]
     return [] if not kind.choices or value in kind.choices else [f"{path}={value}"]

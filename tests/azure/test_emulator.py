@@ -226,10 +226,11 @@ def test_federated_credentials_of_one_identity_are_written_one_after_the_other(f
         for number in range(3)
     ]
     statuses: list[int] = []
-    threads = [
-        threading.Thread(target=lambda p=path, b=body: statuses.append(full.call("PUT", p, b).status))
-        for path, body in zip(paths, bodies, strict=True)
-    ]
+
+    def put(path: str, body: Body) -> None:
+        statuses.append(full.call("PUT", path, body).status)
+
+    threads = [threading.Thread(target=put, args=pair) for pair in zip(paths, bodies, strict=True)]
     for thread in threads:
         thread.start()
     for thread in threads:

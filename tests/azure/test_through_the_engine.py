@@ -67,7 +67,7 @@ class Engine:
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """The resources in state, by the program's name."""
-        found = json.loads(self.state())["deployment"].get("resources") or []
+        found: list[dict[str, Any]] = json.loads(self.state())["deployment"].get("resources") or []
         return {one["urn"].rpartition("::")[2]: one for one in found}
 
     def outputs(self, name: str) -> dict[str, Any]:

@@ -55,7 +55,8 @@ def token(azure: Azure) -> str:
 
 def ask(azure: Azure, bearer: str, method: str = "GET", path: str = f"/secrets/{NAME}", **changes: Any) -> Answer:
     headers = {"authorization": f"Bearer {bearer}"}
-    return azure.call(method, path, version="7.4", **({"host": HOST, "headers": headers} | changes))
+    sent: dict[str, Any] = {"host": HOST, "headers": headers} | changes
+    return azure.call(method, path, version="7.4", **sent)
 
 
 @pytest.fixture
