@@ -159,7 +159,9 @@ def test_a_build_that_is_interrupted_leaves_nothing_half(
         f'while [ "$1" != -o ]; do shift; done; echo half > "$2/hello"; touch {started}; exec sleep 600',
     )
     code = (
-        "import sys; from pathlib import Path; from rehearsal.toolchain import Toolchain;"
+        # A run in the background inherits that Ctrl-C is ignored; a user's terminal does not ignore it.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from pathlib import Path; from rehearsal.toolchain import Toolchain;"
         "from rehearsal.toolchain.catalogue import GoModule, GoTool;"
         f"module = GoModule(Path({str(module.folder)!r}), 1, 0.01);"
         f"Toolchain(Path({str(tmp_path / 'cache')!r}), print, {{'hello': GoTool('hello', '1', module, './hello', '')}})"

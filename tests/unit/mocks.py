@@ -1,5 +1,6 @@
 """Runs the program against mocks that keep every resource that it asks for."""
 
+import asyncio
 import base64
 import json
 import runpy
@@ -110,5 +111,12 @@ def deployed(
     def run() -> None:
         runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
 
-    run()
+    # A loop of its own: whatever ran `asyncio.run` before has left none behind.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        run()
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
     return recorder
