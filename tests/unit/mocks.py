@@ -5,6 +5,7 @@ import base64
 import json
 import runpy
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -92,11 +93,18 @@ class _Monitor(MockMonitor):
         return super().RegisterResourceOutputs(request)  # pyright: ignore[reportUnknownMemberType]
 
 
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One event loop for every program that is run here: Pulumi's outputs stay tied to the one that they came from."""
+    return asyncio.new_event_loop()
+
+
 def deployed(
     settings: dict[str, Any] | None = None, api_keys: str | None = None, hub_token: str | None = None
 ) -> Recorder:
     """Run the real `__main__.py` to its end, so that every resource is recorded before anything is asserted."""
     recorder = Recorder()
+    asyncio.set_event_loop(_loop())  # `asyncio.run` in any test before leaves none behind
     pulumi.runtime.set_mocks(recorder, project="slm", stack="dev", preview=False, monitor=_Monitor(recorder))
     config = {
         "slm:settings": json.dumps(settings or settings_of("dev")),
@@ -111,12 +119,5 @@ def deployed(
     def run() -> None:
         runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
 
-    # A loop of its own: whatever ran `asyncio.run` before has left none behind.
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    try:
-        run()
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+    run()
     return recorder
