@@ -40,6 +40,7 @@ class Front:
     storage file_system {self.storage}
     servers {{
         protocols h1 h2
+        enable_full_duplex
     }}
     pki {{
         ca rehearsal {{

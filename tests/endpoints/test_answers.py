@@ -99,6 +99,14 @@ def test_a_streamed_answer_is_the_whole_answer(client: httpx.Client, model: str,
     assert chunks[-1]["usage"] == whole["usage"]
 
 
+def test_no_stream_is_cut(stack: Stack, model: str) -> None:
+    """A proxy that stops reading a request when the answer starts cuts a few in a hundred: one would not show it."""
+    body = {"model": model, "messages": chat(CHATS[0]), "temperature": 0, "max_tokens": 20, "stream": True}
+    for _ in range(60):
+        with stack.client(stack.api_key) as newcomer:
+            assert list(streamed(newcomer, body))
+
+
 def test_openais_client_reads_the_stream(stack: Stack, model: str) -> None:
     with (
         DefaultHttpxClient(verify=stack.trust, trust_env=False) as transport,

@@ -119,6 +119,12 @@ def test_destroy_leaves_azure_and_the_cluster_empty(
     assert groups.raise_for_status().json()["value"] == []
 
 
+def test_after_a_destroy_it_comes_up_again(first: "subprocess.CompletedProcess[str]", rehearsal: Rehearsal) -> None:
+    again = rehearsal.run("dev")
+    assert again.returncode == 0, again.stderr
+    assert "2.4 hours" in again.stdout
+
+
 def test_afterwards_nothing_runs(first: "subprocess.CompletedProcess[str]", rehearsal: Rehearsal) -> None:
     assert rehearsal.run("down").returncode == 0
     assert rehearsal.status()["stack"] is None
