@@ -8,12 +8,14 @@ import hashlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rehearsal.errors import RehearsalError
+from rehearsal.processes import end_session
 
 Line = Callable[[str], None]
 PROJECT = "slm"
@@ -154,6 +156,8 @@ class Engine:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                # A session of its own: it is interrupted once, by us, and what it started is found if it is killed.
+                start_new_session=True,
             ) as process,
         ):
             try:
@@ -162,10 +166,19 @@ class Engine:
                     output.flush()
                     seen.append(text.rstrip())
                     line(text.rstrip())
+                process.wait()
             except KeyboardInterrupt:
-                # The engine got the same signal: it finishes the step that it is in and writes its state.
+                # It finishes the step that it is in and writes its state.
+                process.send_signal(signal.SIGINT)
                 process.wait()
                 raise
+            finally:
+                end_session(process.pid)  # its plugins end with it, unless it was killed
+        if process.returncode < 0:
+            raise RehearsalError(
+                f"The engine was ended by {signal.Signals(-process.returncode).name}",
+                "Run the same command again: it repairs the stack and goes on",
+            )
         if process.returncode:
             raise RehearsalError(
                 f"`pulumi {arguments[0]}` failed: {first_error(seen)}",

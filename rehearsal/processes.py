@@ -107,6 +107,16 @@ class Processes:
         return identity if _started(identity.pid) == identity.started else None
 
 
+def end_session(session: int) -> None:
+    """End what is left of a session, whatever process groups it has made. A session's number is its first process' pid,
+    which the system gives to nobody else while the session has members."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(ValueError, ProcessLookupError):
+            pid = int(entry.name)
+            if os.getsid(pid) == session:
+                os.kill(pid, signal.SIGKILL)
+
+
 def _started(pid: int) -> int | None:
     """When a living process started; None for one that is gone or waits to be reaped."""
     with contextlib.suppress(ChildProcessError, PermissionError):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.errors import RehearsalError
-from rehearsal.processes import Processes
+from rehearsal.processes import Processes, end_session
 
 FOREVER = [sys.executable, "-c", "import time; time.sleep(3600)"]
 STUBBORN = [
@@ -66,3 +67,23 @@ def test_output_goes_to_the_log(processes: Processes) -> None:
 def test_a_missing_program_is_a_sentence(processes: Processes) -> None:
     with pytest.raises(RehearsalError, match="Cannot start server"):
         processes.start("server", ["/nonexistent/program"])
+
+
+def test_a_session_is_ended_with_the_groups_that_it_made() -> None:
+    child = "import os, time; os.setpgid(0, 0); print(os.getpid(), flush=True); time.sleep(3600)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, start_new_session=True) as first:
+        assert first.stdout is not None
+        grandchild = int(first.stdout.readline())
+        first.kill()
+        first.wait()
+        end_session(first.pid)
+        while Path(f"/proc/{grandchild}/stat").exists() and _state(grandchild) != "Z":
+            pass
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"

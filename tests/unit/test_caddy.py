@@ -49,9 +49,14 @@ def test_only_the_named_authority_is_asked_for_certificates() -> None:
 
 def test_backends_have_servers_of_their_own_names_on_loopback_alone() -> None:
     text = render_caddyfile(configured("onnx", "second"))
-    assert "servers 127.0.0.1:9001 {\n\t\tname onnx\n\t}" in text
-    assert "servers 127.0.0.1:9002 {\n\t\tname second\n\t}" in text
+    assert "servers 127.0.0.1:9001 {\n\t\tname onnx\n" in text
+    assert "servers 127.0.0.1:9002 {\n\t\tname second\n" in text
     assert text.count("bind 127.0.0.1") == 2
+
+
+def test_every_server_reads_a_request_to_its_end_while_it_answers() -> None:
+    text = render_caddyfile(configured("onnx", "second"))
+    assert text.count("enable_full_duplex") == 3
 
 
 def test_braces_are_balanced_and_every_line_is_indented_by_its_depth() -> None:
